@@ -1,0 +1,63 @@
+# Two commands: `make demo` and `make test`. Both create .venv and install what they need, once.
+#
+#   PYTHON   the interpreter that creates .venv (3.11 or newer); default python3
+#   VENV     where the environment lives; default .venv
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip
+# CXX is the compiler that Gatework itself will use; make's own default for it is g++.
+COMPILER := $(shell for c in $$CXX c++ g++ clang++; do command -v $$c 2>/dev/null && break; done)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types tests venv clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo   fit a forecaster to real data, compare it with the seasonal naive, leave pictures"
+	@echo "make test   lint, type check and test"
+	@echo "make clean  remove .venv, runs and caches"
+
+demo: compiler $(VENV)/.demo
+	$(BIN)/python examples/co2.py
+
+test: compiler $(VENV)/.dev lint types tests
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+# Last, so that pytest's summary ends the output.
+tests: $(VENV)/.dev
+	$(BIN)/python -m pytest -q
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "Gatework needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V). Set one: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# A stamp a kind of install: rerun only when what it depends on has changed.
+$(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0 -e '.[all,demo]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0 -e '.[dev]'
+	@touch $@ $(VENV)/.demo
+
+.PHONY: compiler
+compiler:
+ifeq ($(COMPILER),)
+	@echo "No C++ compiler found (looked for \$$CXX, c++, g++, clang++). Gatework runs without one, but slowly. Install one:"
+	@echo "  Debian, Ubuntu: sudo apt install g++     Fedora: sudo dnf install gcc-c++     macOS: xcode-select --install"
+	@exit 1
+endif
+
+venv: $(VENV)/.dev
+
+clean:
+	rm -rf $(VENV) runs .pytest_cache .mypy_cache .ruff_cache
