@@ -1,0 +1,5 @@
+"""Torch modules over compiled cells."""
+
+from gatework.nn.recurrent import GRU, LSTM, RNN, Recurrent
+
+__all__ = ["GRU", "LSTM", "RNN", "Recurrent"]
