@@ -1,0 +1,7 @@
+"""The run folder: the only writer and reader of artefacts. safetensors and JSON, never pickle; whole files or none."""
+
+from gatework.run.folder import Run
+from gatework.run.frames import write_frame
+from gatework.run.listing import RunSummary, list_runs
+
+__all__ = ["Run", "RunSummary", "list_runs", "write_frame"]

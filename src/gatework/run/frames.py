@@ -1,0 +1,60 @@
+"""Data frames as files: CSV, JSON lines and Parquet, in memory first and then written in one step."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from pathlib import Path
+from typing import Any
+
+import narwhals as nw
+
+from gatework.errors import InputError
+from gatework.run import durable, jsonfile
+
+ENDINGS = (".csv", ".csv.gz", ".tsv", ".jsonl", ".jsonl.gz", ".parquet")
+
+
+def write_frame(path: str | Path, frame: Any) -> None:
+    """Write a pandas, polars or arrow frame to `path`; its ending chooses the format.
+
+    Raises:
+        InputError: an ending that is not known, or no frame.
+        StorageError: the disk is full or may not be written; a file that was there before is untouched.
+    """
+    durable.write(Path(path), encode(frame, str(path)))
+
+
+def encode(frame: Any, name: str) -> bytes:
+    """The bytes of `frame` in the format that the ending of `name` chooses."""
+    table = nw.from_native(frame, eager_only=True)
+    ending = next((ending for ending in reversed(ENDINGS) if name.lower().endswith(ending)), None)
+    if ending is None:
+        raise InputError(f"{name} has an ending that is not known; choose one of {', '.join(ENDINGS)}.")
+    if ending == ".parquet":
+        buffer = io.BytesIO()
+        table.write_parquet(buffer)
+        return buffer.getvalue()
+    data = _text(table, ending.removesuffix(".gz"))
+    # mtime=0: the same table gives the same bytes
+    return gzip.compress(data, mtime=0) if ending.endswith(".gz") else data
+
+
+def _text(table: nw.DataFrame[Any], ending: str) -> bytes:
+    if ending == ".jsonl":
+        return b"".join(jsonfile.encode(_plain(row), indent=None) + b"\n" for row in table.iter_rows(named=True))
+    text = table.to_pandas().to_csv(index=False, sep="\t" if ending == ".tsv" else ",")
+    return text.encode()
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """A row as JSON: missing numbers become null, dates ISO text."""
+    result = {}
+    for name, value in row.items():
+        if hasattr(value, "isoformat"):
+            result[name] = None if value != value else value.isoformat()
+        elif isinstance(value, float) and value != value:
+            result[name] = None
+        else:
+            result[name] = value.item() if hasattr(value, "item") else value
+    return result
