@@ -1,7 +1,7 @@
 """Gatework: the equations of a recurrent cell, compiled to fast kernels, layers and trainable models.
 
-Importing this package imports nothing else; each name below is fetched when it is first used. An application is found by
-its file: `gatework.Forecaster` is the class `Forecaster` of `gatework/tasks/forecaster.py`.
+Importing this package imports nothing else; each name below is fetched when it is first used. An application is found
+by its file: `gatework.Forecaster` is the class `Forecaster` of `gatework/tasks/forecaster.py`.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     from gatework.say import say
     say("frequency: hourly, from the 1st column")
 
-Lines go to standard error, so a command's output stays clean in a pipe. `recording()` keeps what is said inside it (a run
-stores these lines as its decisions); `quiet()` silences the print but not the recording.
+Lines go to standard error, so a command's output stays clean in a pipe. `recording()` keeps what is said inside it (a
+run stores these lines as its decisions); `quiet()` silences the print but not the recording.
 """
 
 from __future__ import annotations

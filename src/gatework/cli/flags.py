@@ -1,0 +1,85 @@
+"""Flags from a task's configuration: one for every field, checked by the checker that YAML goes through."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from gatework.errors import ConfigError
+
+if TYPE_CHECKING:
+    from gatework.tasks.base import Task
+
+_PREFIX = "setting:"
+
+
+def task_in(argv: Sequence[str]) -> type[Task] | None:
+    """The task that is named among the arguments, or None; only this imports it."""
+    from gatework.tasks import task, tasks
+
+    known = tasks()
+    return next((task(word) for word in argv if word in known), None)
+
+
+def refuse_unknown(parser_prog: str, rest: Sequence[str], known: Sequence[str] = ()) -> None:
+    """Raise ConfigError for arguments that nothing took, with the flag that was probably meant."""
+    if not rest:
+        return
+    flag = rest[0].partition("=")[0]
+    near = difflib.get_close_matches(flag, known, 1)
+    hint = f" Did you mean {near[0]}?" if near else f" See: {parser_prog} --help"
+    raise ConfigError(f"{parser_prog} does not know {rest[0]!r}.{hint}")
+
+
+def add_settings(parser: argparse.ArgumentParser, task: type[Task]) -> None:
+    """Declare a flag for each field of the task's configuration, under its own name and under its dotted one."""
+    from gatework.tasks.config import fields
+
+    groups: dict[str, Any] = {}
+    for field in fields(task.Config):
+        title = f"settings: {field.group}" if field.group else "settings"
+        group = groups.setdefault(title, None) or parser.add_argument_group(title)
+        groups[title] = group
+        name = field.name.replace("_", "-")
+        spellings = [f"--{name}"] + ([f"--{field.group}.{name}"] if field.group else [])
+        about = " ".join(
+            part for part in (field.help, f"[{field.unit}]" if field.unit else "", f"(default {field.default})") if part
+        ).replace("%", "%%")
+        common = {"dest": _PREFIX + field.name, "default": argparse.SUPPRESS, "help": about}
+        if field.type_text == "bool":
+            group.add_argument(*spellings, action=argparse.BooleanOptionalAction, **common)
+        else:
+            group.add_argument(*spellings, metavar=field.type_text.upper().replace(" ", "_"), **common)
+
+
+def settings(task: type[Task], options: argparse.Namespace, rest: Sequence[str], own: Sequence[str]) -> dict[str, Any]:
+    """What the flags of `add_settings` were given, as checked leaves of the configuration.
+
+    `rest` holds flags that the parser did not know: they go to the same checker as a YAML key would, which refuses them
+    with a suggestion, unless they are nearer to one of the verb's `own` flags.
+    """
+    from gatework.tasks.config import settle
+
+    given = {name.removeprefix(_PREFIX): value for name, value in vars(options).items() if name.startswith(_PREFIX)}
+    for word, value in _pairs(rest):
+        if near := difflib.get_close_matches(f"--{word}", own, 1, 0.8):
+            raise ConfigError(f"no flag is called --{word}. Did you mean {near[0]}?")
+        given[word] = value
+    return dict(settle(task.Config, given, source="command line"))
+
+
+def _pairs(rest: Sequence[str]) -> list[tuple[str, str]]:
+    """Unknown words as (flag without dashes, value): `--a=1`, `--a 1` and `--a` alone."""
+    pairs = []
+    words = list(rest)
+    while words:
+        word = words.pop(0)
+        if not word.startswith("--"):
+            raise ConfigError(f"{word!r} is one argument too many; a setting is given as --name value.")
+        name, equals, value = word[2:].partition("=")
+        if not equals and words and not words[0].startswith("--"):
+            value = words.pop(0)
+        pairs.append((name, value or "true"))
+    return pairs

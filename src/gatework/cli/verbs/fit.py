@@ -1,0 +1,35 @@
+"""Fit an application to data and keep the run.
+
+Example: gatework fit forecaster data.csv --horizon 24 --cell peephole-lstm --max-epochs 20
+gatework fit TASK --help lists every setting of a task; a YAML file given with --config takes the same names.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+OWN = ("--config", "--help")
+
+
+def arguments(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
+    parser.add_argument("task", metavar="TASK", help="the application; `gatework tasks` lists them")
+    parser.add_argument("data", metavar="DATA", help="a table: csv, csv.gz, jsonl or parquet")
+    parser.add_argument("--config", metavar="YAML", help="settings from a file; flags win over it")
+    if argv and set(argv) != {"--help"}:
+        from gatework.cli.flags import add_settings, task_in
+
+        if task := task_in(argv):
+            add_settings(parser, task)
+
+
+def run(options: argparse.Namespace, rest: Sequence[str]) -> None:
+    from gatework.cli.flags import settings
+    from gatework.tasks import task
+    from gatework.tasks.config import read_yaml, settle
+
+    chosen = task(options.task)
+    values = settle(chosen.Config, read_yaml(options.config), source=options.config) if options.config else {}
+    values |= settings(chosen, options, rest, OWN)
+    model = chosen(**values).fit(options.data)
+    print(model.run_.path)
