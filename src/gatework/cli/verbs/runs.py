@@ -29,7 +29,13 @@ def run(options: argparse.Namespace, rest: Sequence[str]) -> None:
         return
     rows = [("run", "task", "created", "status", "score")]
     rows += [
-        (summary.name, summary.task, summary.created, summary.problem or summary.status, _score(summary))
+        (
+            summary.name,
+            summary.task or "?",
+            (summary.created or "?")[:19],
+            summary.problem or summary.status or "?",
+            _score(summary),
+        )
         for summary in _ordered(found, options.sort)
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -39,8 +45,8 @@ def run(options: argparse.Namespace, rest: Sequence[str]) -> None:
 
 def _ordered(found: Sequence[RunSummary], by: str) -> list[RunSummary]:
     if by == "score":
-        return sorted(found, key=lambda summary: (summary.task, _leading(summary), summary.name))
-    return sorted(found, key=lambda summary: (getattr(summary, by), summary.name))
+        return sorted(found, key=lambda summary: (summary.task or "", _leading(summary), summary.name))
+    return sorted(found, key=lambda summary: (getattr(summary, by) or "", summary.name))
 
 
 def _leading(summary: RunSummary) -> float:
