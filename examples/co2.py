@@ -22,9 +22,8 @@ def main() -> None:
     known, everything = FOLDER / "known.csv", FOLDER / "everything.csv"
     table[:-HELD_OUT].to_csv(known, index=False)
     table.to_csv(everything, index=False)
-    print(
-        f"{len(table)} weeks of CO2, {int(table.co2.isna().sum())} of them missing; the last {HELD_OUT} are held out\n"
-    )
+    missing = int(table.co2.isna().sum())
+    print(f"{len(table)} weeks of CO2, {missing} of them missing; the last {HELD_OUT} are held out\n")
 
     model = Forecaster(horizon=HORIZON).fit(known)
 
