@@ -28,23 +28,21 @@ def say(text: str) -> None:
     Line breaks inside `text` become spaces: a decision is one line. Silent inside `quiet()` and where the environment
     sets GATEWORK_QUIET to anything but 0.
     """
-    line = " ".join(text.split())
     for lines in _recordings.get():
-        lines.append(line)
-    _print(line)
+        lines.append(_one_line(text))
+    line(text)
 
 
 def once(key: str, text: str) -> None:
     """As `say`, but printed only the first time in this process that `key` comes; each recording still gets it once."""
-    line = " ".join(text.split())
     for lines in _recordings.get():
-        if line not in lines:
-            lines.append(line)
+        if _one_line(text) not in lines:
+            lines.append(_one_line(text))
     with _lock:
         first = key not in _said
         _said.add(key)
     if first:
-        _print(line)
+        line(text)
 
 
 @contextmanager
@@ -68,7 +66,16 @@ def quiet() -> Iterator[None]:
         _silent.reset(token)
 
 
-def _print(line: str) -> None:
-    if _silent.get() or os.environ.get("GATEWORK_QUIET", "0") not in ("", "0"):
-        return
-    print(line, file=sys.stderr, flush=True)
+def silent() -> bool:
+    """Whether nothing is printed now: inside `quiet()`, or where GATEWORK_QUIET is set to anything but 0."""
+    return _silent.get() or os.environ.get("GATEWORK_QUIET", "0") not in ("", "0")
+
+
+def line(text: str) -> None:
+    """Print one plain line to standard error as `say` does, but record it nowhere: progress is not a decision."""
+    if not silent():
+        print(_one_line(text), file=sys.stderr, flush=True)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -27,10 +27,9 @@ def blocks(path: Path) -> list[Block]:
     result = []
     for number, match in enumerate(found):
         following = found[number + 1] if number + 1 < len(found) else None
-        adjacent = (
-            following is not None and following[2] == "text" and not text[match.end() : following.start()].strip()
-        )
-        output = textwrap.dedent(following[3]) if adjacent and following is not None else None
+        output = None
+        if following is not None and following[2] == "text" and not text[match.end() : following.start()].strip():
+            output = textwrap.dedent(following[3])
         result.append(Block(match[2], textwrap.dedent(match[3]), text.count("\n", 0, match.start()) + 1, output))
     return result
 
