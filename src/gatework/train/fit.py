@@ -1,0 +1,298 @@
+"""The training loop: one readable loop over Lightning Fabric, resumable bit for bit from any step.
+
+    outcome = fit(Problem(net, loss, sampler, batch, validate), Training(max_epochs=10), run=run)
+
+Everything that decides the next step stands in `Loop.state()`: weights, optimiser, random states, the sampler's place, the
+average, the best weights, what early stopping has counted, time spent. It is saved every few seconds and on Ctrl-C. Only a
+`time_limit` makes the path depend on the machine's speed, and so not repeatable to the bit.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any, NoReturn, Protocol
+
+import torch
+from torch import Tensor
+
+from gatework.say import say
+from gatework.train import guard
+from gatework.train.average import Average
+from gatework.train.finder import find_learning_rate
+from gatework.train.interrupt import Interrupt
+from gatework.train.optimiser import adamw, set_learning_rate
+from gatework.train.problem import Problem
+from gatework.train.progress import Progress
+from gatework.train.randomness import borrowed, capture, restore, seed_all
+from gatework.train.schedule import Clock, factor
+from gatework.train.settings import Training
+
+
+class Keeper(Protocol):
+    """Where the exact state is kept; `gatework.run.Checkpoint` is one."""
+
+    def save(self, state: dict[str, Any]) -> None: ...
+
+    def load(self) -> dict[str, Any] | None: ...
+
+
+@dataclass
+class Journal:
+    """Where rows and lines go, and what to tell someone who stops the run."""
+
+    append: Callable[[dict[str, Any]], None] = lambda row: None
+    rewrite: Callable[[list[dict[str, Any]]], None] = lambda rows: None
+    log: Callable[[str], None] | None = None
+    resume_command: str = ""
+    labels: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Outcome:
+    """How a run ended. `reason` is one of "epochs", "steps", "patience", "time"."""
+
+    reason: str
+    steps: int
+    seconds: float
+    best_score: float | None
+    best_epoch: int
+    learning_rate: float
+    history: list[dict[str, Any]]
+    finder: list[dict[str, float]]
+
+
+def fit(
+    problem: Problem,
+    settings: Training,
+    keeper: Keeper | None = None,
+    journal: Journal | None = None,
+    time_limit: float | None = None,
+) -> Outcome:
+    """Train `problem.net` in place and leave the best validated weights in it (the last ones where nothing is held out).
+
+    Args:
+        problem: what to train.
+        settings: how.
+        keeper: holds the exact state; a state found in it is continued. None = nothing is saved.
+        journal: takes a row an epoch, lines of log; None = neither.
+        time_limit: seconds for this loop, where it is part of a longer `settings.time_limit`; None = that one.
+
+    Raises:
+        DivergedError: the loss or a gradient is not finite.
+        KeyboardInterrupt: Ctrl-C; the state was saved before.
+    """
+    limit = settings.time_limit if time_limit is None else time_limit
+    with borrowed(settings.deterministic):
+        return Loop(problem, settings, keeper, journal or Journal(), limit).run()
+
+
+class Loop:
+    """One run of training; `fit` is the way in."""
+
+    def __init__(
+        self, problem: Problem, settings: Training, keeper: Keeper | None, journal: Journal, limit: float | None
+    ) -> None:
+        from lightning_fabric import Fabric
+
+        started = time.monotonic()
+        self.problem, self.settings, self.keeper, self.journal = problem, settings, keeper, journal
+        self.step = 0
+        self.epoch = 0
+        self.reason = ""
+        self.loss_sum, self.in_epoch = 0.0, 0
+        self.history: list[dict[str, Any]] = []
+        self.finder: list[dict[str, float]] = []
+        self.best: dict[str, Tensor] | None = None
+        self.best_score, self.best_epoch, self.stale = math.inf, 0, 0
+        saved = keeper.load() if keeper else None
+        if saved is None:
+            seed_all(settings.seed)
+        self.learning_rate = saved["learning_rate"] if saved else self._learning_rate()
+        per_epoch = len(problem.sampler)
+        self.total_steps = min(settings.max_epochs * per_epoch, settings.max_steps or settings.max_epochs * per_epoch)
+        self.clock = Clock(self.total_steps, limit, saved["seconds"] if saved else 0.0, started)
+        self.fabric = Fabric(accelerator="cpu", devices=1, precision=settings.precision)
+        optimiser = adamw(problem.net, self.learning_rate, settings.weight_decay)
+        self.net, self.optimiser = self.fabric.setup(problem.net, optimiser)
+        self.average = Average(problem.net, settings.average) if settings.average else None
+        if saved:
+            self._load(saved)
+        self._first_share = self.clock.progress(self.step)
+        self._started, self._saved_at, self._batch_size = started, time.monotonic(), 0
+        self._epoch_started, self._epoch_first_step = time.monotonic(), self.step
+
+    def run(self) -> Outcome:
+        """Train until the epochs, the steps, the patience or the time are used up."""
+        with Interrupt() as interrupt, Progress(self.problem.unit, self.problem.metric, self.journal.log) as progress:
+            while not self.reason:
+                self._epoch(interrupt, progress)
+                self._end_epoch(progress)
+                self.reason = self._finished()
+                self._save()
+                if interrupt.asked:
+                    self._stop()
+        if self.best is not None:
+            self.problem.net.load_state_dict(self.best)
+        best = None if math.isinf(self.best_score) else self.best_score
+        seconds = self.clock.elapsed()
+        return Outcome(
+            self.reason, self.step, seconds, best, self.best_epoch, self.learning_rate, self.history, self.finder
+        )
+
+    def _epoch(self, interrupt: Interrupt, progress: Progress) -> None:
+        """The rest of the sampler's pass, or as much of it as the run still holds."""
+        self.net.train()
+        for numbers in self.problem.sampler:
+            self._train_step(numbers)
+            self._show(progress, len(numbers))
+            if self.clock.progress(self.step) >= 1:
+                return
+            if self.in_epoch < len(self.problem.sampler):  # after the last step, the epoch's end saves
+                if interrupt.asked or time.monotonic() - self._saved_at >= self.settings.checkpoint_seconds:
+                    self._save()
+                if interrupt.asked:
+                    self._stop()
+
+    def _train_step(self, numbers: Tensor) -> None:
+        rate = self.learning_rate * factor(self.settings.schedule, self.clock.progress(self.step))
+        set_learning_rate(self.optimiser, rate)
+        batch = self.problem.batch(numbers)
+        loss = self.problem.loss(self.net, batch)
+        self.optimiser.zero_grad()
+        self.fabric.backward(loss)
+        norm = self.fabric.clip_gradients(
+            self.net, self.optimiser, max_norm=self.settings.clip_norm, error_if_nonfinite=False
+        )
+        value = float(loss.detach())
+        if not (math.isfinite(value) and math.isfinite(float(norm))):  # type: ignore[arg-type]
+            examples = ", ".join(str(int(n)) for n in numbers[:5]) + (" ..." if len(numbers) > 5 else "")
+            where = f"step {self.step + 1} (epoch {self.epoch + 1}, {self.problem.unit} {examples})"
+            net = self.problem.net
+            raise guard.diverged(value, net, lambda: self.problem.loss(net, batch), where)
+        self.optimiser.step()
+        self.step += 1
+        self.in_epoch += 1
+        self.loss_sum += value
+        if self.average:
+            self.average.update(self.step)
+
+    def _end_epoch(self, progress: Progress) -> None:
+        """Validate, remember the best weights, write the epoch's row."""
+        self.epoch += 1
+        row: dict[str, Any] = {**self.journal.labels, "epoch": self.epoch, "step": self.step}
+        row["loss"] = self.loss_sum / max(self.in_epoch, 1)
+        scores = self._validate()
+        row |= scores
+        row["learning_rate"] = self.optimiser.param_groups[0]["lr"]
+        score = scores.get(self.problem.metric)
+        if score is not None:
+            row["best"] = score < self.best_score
+            self.stale = 0 if row["best"] else self.stale + 1
+            if row["best"]:
+                self.best_score, self.best_epoch = score, self.epoch
+                self.best = self._weights()
+        now = time.monotonic()
+        trained = self.step - self._epoch_first_step
+        row["per_second"] = trained * self._batch_size / max(now - self._epoch_started, 1e-9)
+        row["seconds"] = self.clock.elapsed()
+        self._epoch_started, self._epoch_first_step = now, self.step
+        self.history.append(row)
+        self.journal.append(row)
+        progress.epoch(row, self._left())
+        self.loss_sum, self.in_epoch = 0.0, 0
+
+    def _validate(self) -> dict[str, float]:
+        if self.problem.validate is None:
+            return {}
+        began = time.monotonic()
+        self.net.eval()
+        with torch.no_grad(), self.average.applied() if self.average else nullcontext():
+            scores = self.problem.validate(self.problem.net)
+        self.clock.closing(time.monotonic() - began)
+        return scores
+
+    def _weights(self) -> dict[str, Tensor]:
+        weights = {name: value.detach().clone() for name, value in self.problem.net.state_dict().items()}
+        return weights | {name: value.clone() for name, value in self.average.weights.items()} if self.average else weights
+
+    def _finished(self) -> str:
+        """Why the run is over after this step, or ""."""
+        if self.settings.patience is not None and self.stale > self.settings.patience:
+            return "patience"
+        if self.step >= self.settings.max_epochs * len(self.problem.sampler):
+            return "epochs"
+        if self.step >= self.total_steps:
+            return "steps"
+        return "time" if self.clock.progress(self.step) >= 1 else ""
+
+    def _learning_rate(self) -> float:
+        if self.settings.learning_rate != "auto":
+            return self.settings.learning_rate
+        rate, self.finder = find_learning_rate(self.problem, self.settings.weight_decay, self.settings.clip_norm)
+        say(f"learning rate: {rate:.2g}, found by a sweep of {len(self.finder)} steps")
+        seed_all(self.settings.seed)
+        return rate
+
+    def _show(self, progress: Progress, size: int) -> None:
+        self._batch_size = size
+        now = time.monotonic()
+        speed = (self.step - self._epoch_first_step) * size / max(now - self._epoch_started, 1e-9)
+        share = self.clock.progress(self.step)
+        progress.step(self.epoch + 1, self.loss_sum / self.in_epoch, speed, share, self._left(), now)
+
+    def _left(self) -> float:
+        """Seconds to the end at the pace of this process (not of one before a resume)."""
+        share = self.clock.progress(self.step)
+        done = max(share - self._first_share, 1e-9)
+        return (time.monotonic() - self._started) * max(1 - share, 0.0) / done
+
+    def _stop(self) -> NoReturn:
+        command = self.journal.resume_command
+        say(f"stopped after step {self.step}" + (f"; the state is saved. Continue with: {command}" if command else ""))
+        raise KeyboardInterrupt
+
+    def _save(self) -> None:
+        if self.keeper is not None:
+            self.keeper.save(self.state())
+        self._saved_at = time.monotonic()
+
+    def state(self) -> dict[str, Any]:
+        """Everything that decides what comes next."""
+        tensors, values = capture()
+        return {
+            "net": self.problem.net.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "sampler": self.problem.sampler.state_dict(),
+            "random": {"tensors": tensors, "values": values},
+            "average": self.average.weights if self.average else None,
+            "best": self.best,
+            "best_score": self.best_score,
+            "best_epoch": self.best_epoch,
+            "stale": self.stale,
+            "reason": self.reason,
+            "step": self.step,
+            "epoch": self.epoch,
+            "in_epoch": self.in_epoch,
+            "loss_sum": self.loss_sum,
+            "learning_rate": self.learning_rate,
+            "seconds": self.clock.elapsed(),
+            "history": self.history,
+            "finder": self.finder,
+        }
+
+    def _load(self, saved: dict[str, Any]) -> None:
+        self.problem.net.load_state_dict(saved["net"])
+        self.optimiser.load_state_dict(saved["optimiser"])
+        self.problem.sampler.load_state_dict(saved["sampler"])
+        if self.average:
+            self.average.weights = saved["average"]
+        self.best, self.best_score, self.best_epoch = saved["best"], saved["best_score"], saved["best_epoch"]
+        self.stale, self.step, self.epoch = saved["stale"], saved["step"], saved["epoch"]
+        self.in_epoch, self.loss_sum = saved["in_epoch"], saved["loss_sum"]
+        self.history, self.finder, self.reason = saved["history"], saved["finder"], saved["reason"]
+        self.journal.rewrite(self.history)
+        restore(saved["random"]["tensors"], saved["random"]["values"])

@@ -1,0 +1,87 @@
+"""What a training run shows: a live bar on a terminal, one plain line an epoch elsewhere; the same numbers in both."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+_REDRAW_SECONDS = 0.2
+
+
+class Progress:
+    """Prints epochs, and on a terminal a bar with loss, score, speed and time left.
+
+    Args:
+        unit: what an example is called, for "windows/s".
+        metric: name of the score.
+        log: called with each plain line (the run's log file).
+        terminal: None = whether standard error is one.
+    """
+
+    def __init__(
+        self, unit: str, metric: str, log: Callable[[str], None] | None = None, terminal: bool | None = None
+    ) -> None:
+        self._unit = unit
+        self._metric = metric
+        self._log = log
+        self._terminal = sys.stderr.isatty() if terminal is None else terminal
+        self._bar: Any = None
+        self._drawn = 0.0
+
+    def __enter__(self) -> Progress:
+        if self._terminal:
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress as Bar, TextColumn
+
+            columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[figures]}"))
+            self._bar = Bar(*columns, console=Console(stderr=True), transient=True, auto_refresh=False)
+            self._bar.start()
+            self._task = self._bar.add_task("training", total=1.0, figures="")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def step(self, epoch: int, loss: float, speed: float, share: float, left: float, now: float) -> None:
+        """Redraw the bar, five times a second at most. `share` of the run is done, `left` seconds remain at this pace."""
+        if self._bar is None or now - self._drawn < _REDRAW_SECONDS:
+            return
+        self._drawn = now
+        figures = f"loss {loss:.4g}  {speed:,.0f} {self._unit}/s  {duration(left)} left"
+        self._bar.update(self._task, description=f"epoch {epoch}", completed=min(share, 1.0), figures=figures, refresh=True)
+
+    def epoch(self, row: dict[str, Any], left: float) -> None:
+        """One line for the epoch just ended; the best so far carries a star (bold on a terminal)."""
+        score = f"  {self._metric} {row[self._metric]:.5g}" if self._metric in row else ""
+        star = " *" if row.get("best") else ""
+        member = f"member {row['member']}  " if "member" in row else ""
+        line = (
+            f"{member}epoch {row['epoch']:>3}  step {row['step']:>6}  loss {row['loss']:.5g}{score}{star}"
+            f"  {row['per_second']:,.0f} {self._unit}/s  {duration(row['seconds'])} done, {duration(left)} left"
+        )
+        self.line(line, bold=bool(star))
+
+    def line(self, text: str, bold: bool = False) -> None:
+        """A plain line: to the log file, and to standard error without a carriage return."""
+        if self._log is not None:
+            self._log(text)
+        if self._bar is not None:
+            self._bar.console.print(text, style="bold" if bold else None, highlight=False, markup=False)
+        else:
+            sys.stderr.write(text + "\n")
+            sys.stderr.flush()
+
+
+def duration(seconds: float) -> str:
+    """`7 s`, `3 min 20 s`, `2 h 05 min`."""
+    whole = round(max(seconds, 0.0))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

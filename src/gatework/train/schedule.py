@@ -1,0 +1,60 @@
+"""The learning rate as a function of how much of the run is done, from 0 to 1, and the clock that says how much."""
+
+from __future__ import annotations
+
+import math
+import time
+
+_WARM_UP = 0.1
+_FLOOR = 0.01
+
+
+def factor(schedule: str, progress: float) -> float:
+    """Share of the peak learning rate when `progress` (0 to 1) of the run is done.
+
+    one-cycle: rises from a tenth over the first tenth of the run, then falls as a cosine to a hundredth.
+    cosine: falls from the start. constant: 1.
+    """
+    progress = min(max(progress, 0.0), 1.0)
+    if schedule == "constant":
+        return 1.0
+    if schedule == "one-cycle":
+        if progress < _WARM_UP:
+            return 0.1 + 0.9 * progress / _WARM_UP
+        progress = (progress - _WARM_UP) / (1 - _WARM_UP)
+    return _FLOOR + (1 - _FLOOR) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+class Clock:
+    """How far a run is: by steps, and by time where there is a limit; whichever is further.
+
+    Args:
+        total_steps: steps after which the run ends in any case.
+        limit: seconds for the loop, validation included; None = no limit.
+        spent: seconds used before this process (a resumed run).
+        started: `time.monotonic()` from which to count, None = now.
+    """
+
+    def __init__(
+        self, total_steps: int, limit: float | None, spent: float = 0.0, started: float | None = None
+    ) -> None:
+        self.total_steps = total_steps
+        self._limit = limit
+        self._spent = spent
+        self._started = time.monotonic() if started is None else started
+        self._closing = 0.0
+
+    def elapsed(self) -> float:
+        """Seconds of training so far, over every process that worked on this run."""
+        return self._spent + time.monotonic() - self._started
+
+    def closing(self, seconds: float) -> None:
+        """Keep `seconds` back for the validation that ends the run (the slowest seen counts)."""
+        self._closing = max(self._closing, seconds)
+
+    def progress(self, step: int) -> float:
+        """Share of the run that is done after `step` steps: 1 or more means stop."""
+        done = step / self.total_steps
+        if self._limit is None:
+            return done
+        return max(done, self.elapsed() / max(self._limit - self._closing, 1e-3))
