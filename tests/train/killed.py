@@ -37,7 +37,7 @@ def main() -> None:
         kill_at_rename(int(sys.argv[2]))
     problem = regression()
     settings = Training(
-        max_epochs=12, learning_rate=0.02, average=0.9, checkpoint_seconds=0, patience=None, weight_decay=0.01
+        max_epochs=12, learning_rate=0.02, average=0.9, checkpoint_seconds=0, patience=0, weight_decay=0.01
     )
     journal = Journal(
         append=lambda row: run.append_jsonl("metrics.jsonl", row),

@@ -14,7 +14,7 @@ from gatework.train.fit import Journal, Loop, fit
 from gatework.train.guard import DivergedError
 from gatework.train.settings import Training
 
-QUICK = {"max_epochs": 8, "learning_rate": 0.02, "patience": None}
+QUICK = {"max_epochs": 8, "learning_rate": 0.02, "patience": 0}
 
 
 def weights(net: nn.Module) -> torch.Tensor:

@@ -221,7 +221,7 @@ class Loop:
 
     def _finished(self) -> str:
         """Why the run is over after this step, or ""."""
-        if self.settings.patience is not None and self.stale > self.settings.patience:
+        if 0 < self.settings.patience < self.stale:
             return "patience"
         if self.step >= self.settings.max_epochs * len(self.problem.sampler):
             return "epochs"

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
+from gatework import say
+
 _REDRAW_SECONDS = 0.2
 
 
@@ -26,7 +28,7 @@ class Progress:
         self._unit = unit
         self._metric = metric
         self._log = log
-        self._terminal = sys.stderr.isatty() if terminal is None else terminal
+        self._terminal = (sys.stderr.isatty() and not say.silent()) if terminal is None else terminal
         self._bar: Any = None
         self._drawn = 0.0
 
@@ -73,8 +75,7 @@ class Progress:
         if self._bar is not None:
             self._bar.console.print(text, style="bold" if bold else None, highlight=False, markup=False)
         else:
-            sys.stderr.write(text + "\n")
-            sys.stderr.flush()
+            say.line(text)
 
 
 def duration(seconds: float) -> str:

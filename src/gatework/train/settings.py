@@ -30,7 +30,7 @@ class Training(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    seed: int = Field(0, ge=0, lt=2**31, description="seed of every random choice; the same seed gives the same weights")
+    seed: int = Field(0, ge=0, le=2_147_483_647, description="seed of every random choice; the same seed gives the same weights")
     batch_size: int = Field(64, ge=1, le=65536, description="examples in a step")
     learning_rate: Annotated[float, Field(gt=0, le=10)] | Literal["auto"] = Field(
         2e-3, description="peak of the schedule; auto = found before training, its curve is saved as a plot"
@@ -48,7 +48,7 @@ class Training(BaseModel):
     steps_per_epoch: int | None = Field(
         None, ge=1, description="steps between two validations; none = as many as see every example once"
     )
-    patience: int | None = Field(5, ge=1, description="epochs without a better validation score before stopping; none = never")
+    patience: int = Field(5, ge=0, description="epochs without a better validation score before stopping; 0 = never stop early")
     time_limit: Duration | None = Field(
         None, gt=0, description="seconds for the whole fit (90, 90s, 10m, 1h); the schedule shrinks to fit; none = no limit"
     )

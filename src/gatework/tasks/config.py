@@ -1,0 +1,249 @@
+"""Settings of an application: one pydantic model is the constructor's words, the YAML file and the command line's flags.
+
+Every setting has a name of its own (a leaf) and may stand in a group: `hidden_size`, `model.hidden_size`,
+`model__hidden_size`, `hidden-size` and `{"model": {"hidden_size": 64}}` are the same setting. `settle` is the one
+checker of names, `check` the one checker of values, wherever the settings come from.
+"""
+
+from __future__ import annotations
+
+import difflib
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from gatework.errors import ConfigError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting, as help, YAML comments and error messages show it."""
+
+    name: str
+    group: str
+    type_text: str
+    default: Any
+    unit: str
+    help: str
+    minimum: float | None
+    maximum: float | None
+    choices: tuple[str, ...]
+    optional: bool
+    many: bool
+    above: bool
+
+    @property
+    def expected(self) -> str:
+        """`int, 1 or more` and the like."""
+        text = self.type_text + (f" [{self.unit}]" if self.unit else "")
+        if self.minimum is not None and self.maximum is not None:
+            return f"{text}, {'above ' if self.above else ''}{self.minimum:g} to {self.maximum:g}"
+        if self.minimum is not None:
+            return f"{text}, above {self.minimum:g}" if self.above else f"{text}, {self.minimum:g} or more"
+        return text
+
+
+def fields(config: type[BaseModel]) -> list[Setting]:
+    """The settings of `config` in the order of the class: those on top first come first, groups where they stand."""
+    found = []
+    for name, info in config.model_fields.items():
+        if inner := _group(info):
+            found += [_field(leaf, name, inner_info) for leaf, inner_info in inner.model_fields.items()]
+        else:
+            found.append(_field(name, "", info))
+    return found
+
+
+def settle(config: type[BaseModel], given: Mapping[str, Any], source: str = "the arguments") -> dict[str, Any]:
+    """`given` as a flat {setting: value}; names are checked, values are not.
+
+    Args:
+        config: the application's model.
+        given: settings by leaf name, dotted name or nested by group; hyphens count as underscores.
+        source: where they come from, for the message.
+
+    Raises:
+        ConfigError: an unknown name (with the nearest known one), or a setting given twice.
+    """
+    known = {field.name: field for field in fields(config)}
+    groups = {field.group for field in known.values()} - {""}
+    flat: dict[str, Any] = {}
+    for path, value in _leaves(given, groups):
+        *above, name = path
+        group = ".".join(above)
+        if name not in known or group not in ("", known[name].group):
+            raise ConfigError(_unknown(".".join(path), known, source))
+        if name in flat:
+            raise ConfigError(f"{source}: the setting {name!r} is given twice; keep one of them.")
+        flat[name] = value
+    return flat
+
+
+def check(config: type[Model], flat: Mapping[str, Any], source: str = "the arguments") -> Model:
+    """The validated model of settled settings; text is read as the setting's type ("24", "0.1,0.5,0.9", "none").
+
+    Raises:
+        ConfigError: naming every value that does not fit: what came, what is expected, what it is for.
+    """
+    known = {field.name: field for field in fields(config)}
+    nested: dict[str, Any] = {}
+    for name, value in flat.items():
+        field = known[name]
+        place = nested.setdefault(field.group, {}) if field.group else nested
+        place[name] = _from_text(value, field)
+    try:
+        return config.model_validate(nested)
+    except ValidationError as error:
+        problems = {str(entry["loc"]): _problem(entry, known, flat) for entry in reversed(error.errors())}
+        unique = dict.fromkeys(reversed(problems.values()))
+        raise ConfigError(f"{source}: " + "; ".join(unique)) from None
+
+
+def flatten(settings: BaseModel) -> dict[str, Any]:
+    """{setting: value} of a validated model."""
+    flat: dict[str, Any] = {}
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        flat |= flatten(value) if isinstance(value, BaseModel) else {name: value}
+    return flat
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """The mapping in a YAML file.
+
+    Raises:
+        ConfigError: no such file, not UTF-8, not YAML (with the line), or not a mapping of settings.
+    """
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the settings file {path}: {error.strerror or error}.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise ConfigError(f"{path}{place}: not YAML ({getattr(error, 'problem', None) or error}).") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} holds a {type(content).__name__}; expected settings as `name: value` lines.")
+    return {str(key): value for key, value in content.items()}
+
+
+def to_yaml(config: type[BaseModel], values: Mapping[str, Any] | None = None) -> str:
+    """Every setting with its value (default: the defaults), each under a comment with meaning, type, unit and range."""
+    lines, group = [f"# {_first_line(config)}"], ""
+    for field in fields(config):
+        if field.group != group:
+            group = field.group
+            lines.append(f"{group}:")
+        indent = "  " if group else ""
+        value = field.default if values is None else values.get(field.name, field.default)
+        text = yaml.safe_dump(_plain(value), default_flow_style=True, width=10_000).removesuffix("...\n").strip()
+        lines.append(f"{indent}# {field.help} ({field.expected})")
+        lines.append(f"{indent}{field.name}: {text}")
+    return "\n".join(lines) + "\n"
+
+
+def schema(config: type[BaseModel]) -> dict[str, Any]:
+    """JSON schema of the YAML file, for editors."""
+    return config.model_json_schema()
+
+
+def nearest(word: str, known: typing.Iterable[str]) -> str:
+    """` Did you mean 'x'?`, or nothing when none is near."""
+    match = difflib.get_close_matches(word, list(known), 1, 0.6)
+    return f" Did you mean {match[0]!r}?" if match else ""
+
+
+def _leaves(given: Mapping[str, Any], groups: set[str], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for key, value in given.items():
+        path = (*above, *str(key).replace("-", "_").replace("__", ".").split("."))
+        if isinstance(value, Mapping) and (path[-1] in groups or value):
+            yield from _leaves(value, groups, path)
+        else:
+            yield path, value
+
+
+def _unknown(dotted: str, known: Mapping[str, Setting], source: str) -> str:
+    full = [f"{field.group}.{name}" for name, field in known.items() if field.group]
+    near = nearest(dotted, [*known, *full]) or nearest(dotted.rpartition(".")[2], known)
+    there = "" if near else " The settings are: " + ", ".join(known) + "."
+    return f"{source}: no setting is called {dotted!r}.{near}{there}"
+
+
+def _group(info: FieldInfo) -> type[BaseModel] | None:
+    kind = info.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def _field(name: str, group: str, info: FieldInfo) -> Setting:
+    parts = _alternatives(info.annotation)
+    bounds: dict[str, float] = {}
+    for entry in [*info.metadata, *(extra for part in parts for extra in getattr(part, "__metadata__", ()))]:
+        for limit in getattr(entry, "metadata", [entry]):
+            for word in ("ge", "gt", "le", "lt"):
+                if (bound := getattr(limit, word, None)) is not None:
+                    bounds[word] = bound
+    bare = [typing.get_args(part)[0] if typing.get_origin(part) is Annotated else part for part in parts]
+    choices = tuple(str(word) for part in bare if typing.get_origin(part) is Literal for word in typing.get_args(part))
+    many = any(typing.get_origin(part) in (list, tuple) for part in bare)
+    words = [_type_word(part) for part in bare if part is not type(None)]
+    extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+    default = info.get_default(call_default_factory=True)  # type: ignore[call-arg]
+    return Setting(
+        name, group, " or ".join(words), default, str(extra.get("unit", "")), info.description or "",
+        bounds.get("ge", bounds.get("gt")), bounds.get("le", bounds.get("lt")), choices, type(None) in bare, many, "gt" in bounds,
+    )  # fmt: skip
+
+
+def _alternatives(kind: Any) -> list[Any]:
+    return list(typing.get_args(kind)) if typing.get_origin(kind) in (typing.Union, types.UnionType) else [kind]
+
+
+def _type_word(part: Any) -> str:
+    if typing.get_origin(part) is Literal:
+        return ", ".join(str(word) for word in typing.get_args(part))
+    if typing.get_origin(part) in (list, tuple):
+        return "list of " + {"number": "numbers", "text": "names"}.get(_type_word(typing.get_args(part)[0]), "values")
+    name = getattr(part, "__name__", str(part))
+    return {"int": "whole number", "float": "number", "str": "text"}.get(name, name)
+
+
+def _from_text(value: Any, field: Setting) -> Any:
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if field.optional and text.lower() in ("none", "null", ""):
+        return None
+    if field.many:
+        return [part.strip() for part in text.strip("[]()").split(",") if part.strip()]
+    return text
+
+
+def _problem(entry: Any, known: Mapping[str, Setting], flat: Mapping[str, Any]) -> str:
+    name = next((str(part) for part in entry["loc"] if part in known), "")
+    message = entry["msg"].removeprefix("Value error, ")
+    if not name:
+        return message
+    detail = f" ({message})" if entry["type"] == "value_error" else ""
+    field = known[name]
+    return f"{name} is {flat.get(name)!r}; expected {field.expected}{detail}. It is: {field.help}"
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _first_line(config: type[BaseModel]) -> str:
+    return (config.__doc__ or config.__name__).strip().splitlines()[0]
