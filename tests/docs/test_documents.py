@@ -76,3 +76,10 @@ def test_masking_keeps_words_and_drops_numbers():
 
 def test_contributing_is_short():
     assert (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").count("\n") < 200
+
+
+@pytest.mark.parametrize("script", ["docs/build.py", "benchmarks/report.py"])
+def test_made_documents_are_as_their_sources_say(script: str):
+    command = [sys.executable, str(ROOT / script), "--check"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

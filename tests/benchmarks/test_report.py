@@ -1,0 +1,48 @@
+"""The tables of the README: newest rows, geometric means, the worst shape."""
+
+import pytest
+
+from benchmarks.report import between, forecast_table, geomean, kernel_table, newest
+
+COLUMNS = (
+    "date,suite,cell,backend,mode,shape,threads,metric,median,p20,p80,peer,peer_median,ratio,machine,versions,note"
+).split(",")
+
+
+def row(**values: str) -> dict[str, str]:
+    return dict.fromkeys(COLUMNS, "") | {"suite": "kernels", "metric": "seconds"} | values
+
+
+def test_the_newest_measurement_counts():
+    old = row(date="2026-01-01", cell="lstm", shape="a", ratio="1")
+    new = row(date="2026-01-02", cell="lstm", shape="a", ratio="2")
+    other = row(date="2026-01-01", cell="lstm", shape="b", ratio="3")
+    assert [one["ratio"] for one in newest([new, old, other])] == ["2", "3"]
+
+
+def test_kernel_table_shows_mean_and_worst_by_threads():
+    common = {"cell": "lstm", "mode": "forward", "peer": "torch.nn.LSTM"}
+    rows = [
+        row(**common, threads="1", shape="a", ratio="1.0"),
+        row(**common, threads="1", shape="b", ratio="4.0"),
+        row(**common, threads="2", shape="a", ratio="1.5"),
+    ]
+    assert "| lstm | forward | torch.nn.LSTM | 2 | 2.00 (1.00) | 1.50 (1.50) |" in kernel_table(rows).splitlines()
+
+
+def test_forecast_table_puts_peers_beside_ours():
+    rows = [
+        row(suite="forecast", mode="ETTh1", metric="MSE", median="0.38", peer="DLinear", peer_median="0.386"),
+        row(suite="forecast", mode="ETTh1", metric="MSE", median="0.38", peer="SegRNN", peer_median="0.368"),
+    ]
+    assert "| ETTh1 | MSE | **0.38** | DLinear 0.386; SegRNN 0.368 |" in forecast_table(rows).splitlines()
+
+
+def test_geomean():
+    assert geomean([1.0, 4.0]) == pytest.approx(2.0)
+
+
+def test_between_replaces_only_what_stands_there():
+    assert between("a\n<!-- x -->\nold\n<!-- /x -->\nb", "x", "new") == "a\n<!-- x -->\nnew\n<!-- /x -->\nb"
+    with pytest.raises(ValueError, match="<!-- y -->"):
+        between("a", "y", "new")
