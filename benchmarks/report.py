@@ -56,6 +56,18 @@ def kernel_table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
+def figure_table(rows: list[Row]) -> str:
+    """Kernel measures that are not ratios (first use, share of the peak): one line for each."""
+    lines = ["| cell | mode | measure | shape | threads | figure |", "|---|---|---|---|---|---|"]
+    for row in rows:
+        if row["suite"] == "kernels" and row["median"] and not row["ratio"]:
+            figure = f"{float(row['median']):.3g}"
+            lines.append(
+                f"| {row['cell']} | {row['mode']} | {row['metric']} | {row['shape']} | {row['threads']} | {figure} |"
+            )
+    return "\n".join(lines) if len(lines) > 2 else ""
+
+
 def forecast_table(rows: list[Row]) -> str:
     """One line for each data set and metric: our model, then every peer on the same data."""
     groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
@@ -113,7 +125,8 @@ def main() -> int:
     with RESULTS.open(newline="", encoding="utf-8") as file:
         rows = newest(csv.DictReader(file))
     old = README.read_text(encoding="utf-8")
-    new = between(between(old, "kernels", kernel_table(rows)), "forecast", forecast_table(rows))
+    kernels = "\n\n".join(table for table in (kernel_table(rows), figure_table(rows)) if table)
+    new = between(between(old, "kernels", kernels), "forecast", forecast_table(rows))
     if "--check" in sys.argv:
         print("README.md is as the results say" if new == old else "stale: run python benchmarks/report.py")
         return int(new != old)

@@ -161,7 +161,7 @@ def test_python_and_command_line_use_the_same_words(name):
     for verb, names in flags.items():
         assert names <= set(inspect.signature(getattr(cls, verb)).parameters)
     assert "data" in inspect.signature(cls.fit).parameters
-    assert {"run_path", "data"} & set(inspect.signature(resume).parameters)
+    assert {"run", "data"} <= set(inspect.signature(resume).parameters)
     assert {"fit", "predict", "evaluate", "resume"} <= set(verbs())
     with pytest.raises(ConfigError, match="horizon"):
         cls(horizn=3)

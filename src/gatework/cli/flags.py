@@ -11,6 +11,7 @@ from gatework.errors import ConfigError
 
 if TYPE_CHECKING:
     from gatework.tasks.base import Task
+    from gatework.tasks.config import Setting
 
 _PREFIX = "setting:"
 
@@ -34,24 +35,42 @@ def refuse_unknown(parser_prog: str, rest: Sequence[str], known: Sequence[str] =
 
 
 def add_settings(parser: argparse.ArgumentParser, task: type[Task]) -> None:
-    """Declare a flag for each field of the task's configuration, under its own name and under its dotted one."""
+    """Declare a flag for each field of the task's configuration; its dotted spelling is taken too, but not listed."""
     from gatework.tasks.config import fields
 
     groups: dict[str, Any] = {}
     for field in fields(task.Config):
-        title = f"settings: {field.group}" if field.group else "settings"
-        group = groups.setdefault(title, None) or parser.add_argument_group(title)
-        groups[title] = group
+        if field.group not in groups:
+            groups[field.group] = parser.add_argument_group(f"settings: {field.group}" if field.group else "settings")
         name = field.name.replace("_", "-")
-        spellings = [f"--{name}"] + ([f"--{field.group}.{name}"] if field.group else [])
-        about = " ".join(
-            part for part in (field.help, f"[{field.unit}]" if field.unit else "", f"(default {field.default})") if part
-        ).replace("%", "%%")
-        common = {"dest": _PREFIX + field.name, "default": argparse.SUPPRESS, "help": about}
-        if field.type_text == "bool":
-            group.add_argument(*spellings, action=argparse.BooleanOptionalAction, **common)
-        else:
-            group.add_argument(*spellings, metavar=field.type_text.upper().replace(" ", "_"), **common)
+        about = f"{field.help} ({field.expected}; default {_shown(field.default)})".replace("%", "%%")
+        spellings = {f"--{name}": about}
+        if field.group:
+            spellings[f"--{field.group}.{name}"] = argparse.SUPPRESS
+        for spelling, text in spellings.items():
+            common = {"dest": _PREFIX + field.name, "default": argparse.SUPPRESS, "help": text}
+            if field.type_text == "bool":
+                groups[field.group].add_argument(spelling, action=argparse.BooleanOptionalAction, **common)
+            else:
+                groups[field.group].add_argument(spelling, metavar=_placeholder(field), **common)
+
+
+def _placeholder(field: Setting) -> str:
+    """What stands for the value in help: N for a whole number, X for another number, else NAME."""
+    if field.many:
+        return "A,B,.."
+    if "number" in field.type_text:
+        return "N" if "whole" in field.type_text else "X"
+    return "NAME"
+
+
+def _shown(default: object) -> str:
+    """A default as it would be typed."""
+    if isinstance(default, list | tuple):
+        return ",".join(map(str, default)) or "none"
+    if isinstance(default, bool) or default is None:
+        return str(default).lower()
+    return str(default)
 
 
 def settings(task: type[Task], options: argparse.Namespace, rest: Sequence[str], own: Sequence[str]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ def arguments(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
         from gatework.cli.flags import add_settings, task_in
 
         if task := task_in(argv):
+            parser.usage = "gatework fit TASK DATA [--config YAML] [--SETTING VALUE ...]"
             add_settings(parser, task)
 
 
