@@ -1,0 +1,13 @@
+"""Files and frames to tensors: `read` a table, cut it into `Windows`, and turn answers back into a frame."""
+
+from gatework.data.answers import to_frame
+from gatework.data.index import Sampler, Split, WindowIndex, last, rolling, split
+from gatework.data.panel import Panel
+from gatework.data.scales import Scales
+from gatework.data.table import Schema, read
+from gatework.data.windows import Batch, Windows
+
+__all__ = [
+    "Batch", "Panel", "Sampler", "Scales", "Schema", "Split", "WindowIndex", "Windows", "last", "read", "rolling",
+    "split", "to_frame",
+]  # fmt: skip

@@ -1,0 +1,167 @@
+"""Which windows there are, without making them, and the order in which training draws them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gatework.data.frequency import Ints
+from gatework.data.panel import Panel
+from gatework.errors import ArtefactError
+
+
+class WindowIndex:
+    """W windows, numbered; a window is a series and an origin, the position of its first target row in the series.
+
+    Args:
+        first: int64 [N], the earliest origin of each series.
+        counts: int64 [N], how many windows it has, 0 or more.
+        stride: rows between origins.
+    """
+
+    def __init__(self, first: Ints, counts: Ints, stride: int = 1) -> None:
+        self.counts = torch.from_numpy(np.maximum(counts, 0))
+        self._first = torch.from_numpy(np.ascontiguousarray(first))
+        self._before = torch.cumsum(self.counts, 0) - self.counts
+        self._after = torch.cumsum(self.counts, 0)
+        self._stride = stride
+
+    def __len__(self) -> int:
+        return int(self._after[-1]) if len(self._after) else 0
+
+    def locate(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
+        """Series and origin of each window in `numbers`: two long tensors [B]."""
+        series = torch.searchsorted(self._after, numbers, right=True)
+        return series, self._first[series] + (numbers - self._before[series]) * self._stride
+
+    def batches(self, size: int) -> Iterator[Tensor]:
+        """All window numbers in order, `size` at a time."""
+        for start in range(0, len(self), size):
+            yield torch.arange(start, min(start + size, len(self)))
+
+
+@dataclass(frozen=True)
+class Split:
+    """A split in time: `train` windows end before the absolute rows `train_ends`, int64 [N]; `holdout` lies after them."""
+
+    train: WindowIndex
+    holdout: WindowIndex
+    train_ends: Ints
+
+
+def split(
+    panel: Panel, horizon: int, *, windows: int = 1, step: int | None = None, stride: int = 1, least_past: int = 1
+) -> Split:
+    """Training windows, and the last `windows` origins of each series held out for validation.
+
+    No target row of a holdout window is a target row of a training window. A series too short to hold out from is
+    trained on whole and takes no part in validation.
+
+    Args:
+        panel: the series.
+        horizon: target rows of a window.
+        windows: holdout windows of a series, 0 for none.
+        step: rows between their origins (default: the horizon).
+        stride: rows between training windows; the latest one is always among them.
+        least_past: rows that must lie before an origin.
+    """
+    step = horizon if step is None else step
+    held = horizon + (windows - 1) * step if windows else 0
+    lengths = panel.lengths
+    can_hold = lengths - held >= least_past + horizon
+    train_lengths = np.where(can_hold, lengths - held, lengths)
+    latest = train_lengths - horizon
+    counts = np.where(latest >= least_past, (latest - least_past) // stride + 1, 0)
+    train = WindowIndex(latest - (counts - 1) * stride, counts, stride)
+    holdout = WindowIndex(lengths - held, np.where(can_hold, windows, 0), step)
+    return Split(train, holdout, panel.offsets[:-1] + train_lengths)
+
+
+def rolling(panel: Panel, horizon: int, windows: int = 1, step: int | None = None, least_past: int = 1) -> WindowIndex:
+    """The last `windows` origins of each series, `step` rows apart (default: the horizon), fewer where it is short."""
+    step = horizon if step is None else step
+    latest = panel.lengths - horizon
+    fitting = np.where(latest >= least_past, (latest - least_past) // step + 1, 0)
+    counts = np.minimum(fitting, windows)
+    return WindowIndex(latest - (counts - 1) * step, counts, step)
+
+
+def last(panel: Panel) -> WindowIndex:
+    """One window for each series, whose targets come after its last row; for a panel from `Panel.extend`."""
+    return WindowIndex(panel.lengths, np.ones(len(panel), dtype=np.int64))
+
+
+class Sampler:
+    """Window numbers in a seeded random order, a batch at a time; its position can be kept and restored exactly.
+
+        for numbers in sampler:                      # one epoch, or what is left of it
+            batch = windows.batch(*index.locate(numbers))
+
+    The order of an epoch follows from the seed and the epoch alone, so that a restored sampler goes on with the very
+    next batch at once.
+
+    Args:
+        index: the windows.
+        batch_size: windows in a batch, 1 or more; the last of an epoch may be smaller.
+        windows_per_epoch: windows drawn in an epoch (default: each once). Fewer: without repeats. More: repeated.
+        seed: of the order.
+        balance: "window" draws every window as often, "series" every series.
+    """
+
+    def __init__(
+        self,
+        index: WindowIndex,
+        batch_size: int,
+        windows_per_epoch: int | None = None,
+        seed: int = 0,
+        balance: Literal["window", "series"] = "window",
+    ) -> None:
+        if len(index) == 0:
+            raise ValueError("no window to draw from")
+        self.index, self.batch_size, self.seed, self.balance = index, batch_size, seed, balance
+        self.windows_per_epoch = len(index) if windows_per_epoch is None else windows_per_epoch
+        self.epoch = 0
+        self.position = 0  # batches of this epoch already given
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return -(-self.windows_per_epoch // self.batch_size)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """Window numbers, long [batch_size], from the present position to the end of the epoch."""
+        order = self._order()
+        while self.position < len(self):
+            start = self.position * self.batch_size
+            self.position += 1
+            yield order[start : start + self.batch_size]
+        self.epoch, self.position = self.epoch + 1, 0
+
+    def state_dict(self) -> dict[str, int]:
+        """The position: after the n-th batch was taken, restoring this gives the n+1st."""
+        return {"epoch": self.epoch, "position": self.position}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go to the position that `state_dict` gave; ArtefactError when it is none."""
+        values = [state.get(key) for key in ("epoch", "position")]
+        if not all(type(value) is int and value >= 0 for value in values) or state["position"] > len(self):
+            raise ArtefactError(
+                f"{state!r} is not a position among {len(self)} batches an epoch. It is damaged or of other data."
+            )
+        self.epoch, self.position = state["epoch"], state["position"]
+
+    def _order(self) -> Tensor:
+        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.epoch) % 2**63)
+        count, total = self.windows_per_epoch, len(self.index)
+        if self.balance == "series":
+            filled = torch.nonzero(self.index.counts).squeeze(1)
+            series = filled[torch.randint(len(filled), (count,), generator=generator)]
+            within = torch.rand(count, generator=generator, dtype=torch.float64) * self.index.counts[series]
+            start = torch.cumsum(self.index.counts, 0) - self.index.counts
+            return start[series] + within.long()
+        rounds = [torch.randperm(total, generator=generator) for _ in range(-(-count // total))]
+        return torch.cat(rounds)[:count]

@@ -1,0 +1,141 @@
+"""Columns of values as float64 arrays: numbers, and categories as one column for each level."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from gatework.data.times import rows
+from gatework.errors import ArtefactError, InputError
+from gatework.say import say
+
+Floats = NDArray[np.float64]
+LEVEL_LIMIT = 64
+
+
+@dataclass(frozen=True)
+class Covariate:
+    """A covariate column: `levels` are the texts of a categorical one in sorted order, None for a numeric one."""
+
+    name: str
+    levels: tuple[str, ...] | None = None
+
+    @property
+    def features(self) -> list[str]:
+        """The names of the columns it becomes: its own, or "name=level" for each level."""
+        return [self.name] if self.levels is None else [f"{self.name}={level}" for level in self.levels]
+
+    def encode(self, column: nw.Series[Any]) -> Floats:
+        """The values [rows, features]; missing numbers are NaN, missing or unseen categories are 0 in every level."""
+        if self.levels is None:
+            return numbers(column, self.name)[:, None]
+        texts = _texts(column)
+        known = {level: i for i, level in enumerate(self.levels)}
+        codes = texts.map(known).fillna(-1).to_numpy(dtype=np.int64)
+        unseen = np.flatnonzero((codes < 0) & texts.notna().to_numpy())
+        if len(unseen):
+            names = sorted(set(texts.iloc[unseen]))
+            say(
+                f"column {self.name!r} holds {', '.join(map(repr, names[:5]))} in {rows(unseen)}, not seen at fit "
+                f"(known: {', '.join(map(repr, self.levels[:8]))}); treated as none of the known"
+            )
+        result = np.zeros((len(codes), len(self.levels)))
+        seen = np.flatnonzero(codes >= 0)
+        result[seen, codes[seen]] = 1.0
+        return result
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as a JSON object."""
+        return {"name": self.name, "levels": None if self.levels is None else list(self.levels)}
+
+    @classmethod
+    def from_json(cls, value: Any) -> Covariate:
+        """The covariate that `to_json` described; ArtefactError when it is not one."""
+        fits = isinstance(value, dict) and value.keys() == {"name", "levels"} and isinstance(value["name"], str)
+        levels = value["levels"] if fits else None
+        if not fits or not (levels is None or (isinstance(levels, list) and all(isinstance(x, str) for x in levels))):
+            raise ArtefactError(f"{str(value)[:80]!r} does not describe a covariate. The file is damaged; restore it.")
+        return cls(value["name"], None if levels is None else tuple(levels))
+
+
+def learn(column: nw.Series[Any], name: str) -> Covariate:
+    """The covariate that `column` is: numeric, or categorical with the levels it holds.
+
+    Raises:
+        InputError: all missing; more than 64 levels; values that are neither numbers nor texts.
+    """
+    if column.null_count() == len(column) or (column.dtype.is_float() and np.isnan(column.to_numpy()).all()):
+        raise InputError(
+            f"covariate {name!r} has no value in any row. Expected numbers or categories; fill it or leave it out."
+        )
+    if column.dtype.is_numeric() or column.dtype == nw.Boolean or _reads_as_numbers(column):
+        return Covariate(name)
+    if column.dtype.is_temporal() or column.dtype.is_nested():
+        raise InputError(
+            f"covariate {name!r} holds {column.dtype} values. Expected numbers or texts; convert the column."
+        )
+    levels = sorted(set(_texts(column).dropna()))
+    if len(levels) > LEVEL_LIMIT:
+        raise InputError(
+            f"covariate {name!r} holds {len(levels)} different texts, such as {levels[0]!r}. Expected numbers, or at "
+            f"most {LEVEL_LIMIT} categories; group them, or leave the column out."
+        )
+    more = " ..." if len(levels) > 6 else ""
+    say(f"covariate {name!r} is categorical, with {len(levels)} levels: {', '.join(levels[:6])}{more}")
+    return Covariate(name, tuple(levels))
+
+
+def numbers(column: nw.Series[Any], name: str) -> Floats:
+    """The column as float64 with NaN where a value is missing; texts that are numbers are read as such.
+
+    Raises:
+        InputError: a text that is no number, an infinity, or another kind of values; the rows are named.
+    """
+    if column.dtype.is_numeric() or column.dtype == nw.Boolean:
+        result = column.cast(nw.Float64).fill_null(float("nan")).to_numpy().astype(np.float64)
+    elif column.dtype.is_temporal() or column.dtype.is_nested():
+        raise InputError(f"column {name!r} holds {column.dtype} values. Expected numbers; name another column.")
+    else:
+        result = _parsed(column, name)
+    infinite = np.flatnonzero(np.isinf(result))
+    if len(infinite):
+        raise InputError(
+            f"column {name!r} holds {result[infinite[0]]} in {rows(infinite)}. Expected finite numbers; "
+            "leave these fields empty when the value is unknown."
+        )
+    return result
+
+
+def _parsed(column: nw.Series[Any], name: str) -> Floats:
+    texts = _texts(column)
+    parsed = pd.to_numeric(texts, errors="coerce").to_numpy(dtype=np.float64)
+    broken = np.flatnonzero(np.isnan(parsed) & texts.notna().to_numpy() & (texts != "").to_numpy())
+    if len(broken):
+        value = texts.iloc[broken[0]]
+        comma = " Numbers are written with a point and no thousands mark: 1234.5." if "," in value else ""
+        raise InputError(
+            f"column {name!r} holds the text {value!r} in {rows(broken)}. Expected numbers; correct these fields, or "
+            f"leave them empty when the value is unknown.{comma}"
+        )
+    return parsed
+
+
+def _reads_as_numbers(column: nw.Series[Any]) -> bool:
+    texts = _texts(column).dropna()
+    return len(texts) > 0 and bool(pd.to_numeric(texts, errors="coerce").notna().all())
+
+
+def _texts(column: nw.Series[Any]) -> pd.Series[Any]:
+    """The values as texts without spaces around them, whole numbers without ".0"; missing ones stay missing."""
+    values = column.to_pandas().astype(object)
+    present = values.notna()
+
+    def text(value: Any) -> str:
+        return str(int(value)) if isinstance(value, float | np.floating) and value == int(value) else str(value).strip()
+
+    return values.where(present, None).map(text, na_action="ignore")
