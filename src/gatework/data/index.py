@@ -47,7 +47,7 @@ class WindowIndex:
 
 @dataclass(frozen=True)
 class Split:
-    """A split in time: `train` windows end before the absolute rows `train_ends`, int64 [N]; `holdout` lies after them."""
+    """A split in time: `train` windows end before absolute rows `train_ends`, int64 [N]; `holdout` lies after."""
 
     train: WindowIndex
     holdout: WindowIndex

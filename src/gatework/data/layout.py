@@ -122,8 +122,8 @@ def _check_jumps(table: Rows, ordinals: Ints, length: int) -> None:
     row = int(jumps.argmax()) + 1
     raise InputError(
         f"between {table.spoken(row - 1)} and {table.spoken(row)} ({spoken_rows(table.positions[[row]])}) "
-        f"{jumps.max() - 1} steps are missing; filling all gaps would make {length} rows of {len(ordinals)}. Expected few "
-        "gaps; is a date mistyped? Mend it, or give a coarser freq=."
+        f"{jumps.max() - 1} steps are missing; filling all gaps would make {length} rows of {len(ordinals)}. Expected "
+        "few gaps; is a date mistyped? Mend it, or give a coarser freq=."
     )
 
 

@@ -179,7 +179,7 @@ def in_order(table: Rows) -> Rows:
         raise InputError(
             f"{len(twice)} rows repeat a time of their series: {result.spoken(first)} stands in "
             f"{rows(np.sort(result.positions[[first - 1, first]]))}. Expected one row per series and time; average or "
-            "drop the repeats, or, when a column tells several series apart, name it: id_column=... (Local times repeat "
-            "an hour in autumn: give them a time zone.)"
+            "drop the repeats, or, when a column tells several series apart, name it: id_column=... (Local times "
+            "repeat an hour in autumn: give them a time zone.)"
         )
     return result

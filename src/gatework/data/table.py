@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from gatework.data.layout import irregular, lay_out
 from gatework.data.panel import Panel
 from gatework.data.roles import Roles, assign
 from gatework.data.rows import Rows, gather, in_order, join
+from gatework.data.season import find_season
 from gatework.data.source import Source, did_you_mean, open_source
 from gatework.data.values import Covariate, learn
 from gatework.errors import ArtefactError, InputError
@@ -202,7 +203,7 @@ def read(
         future_covariates: the same, known for the steps to forecast too.
         static_covariates: the same, with one value per series.
         freq: a pandas alias such as "h", "15min", "D", "B", "W", "MS", "ME"; "integer" for whole numbers.
-        season: rows in a season, 1 or more.
+        season: rows in a season, 1 or more; else taken from the frequency, or without dates from the values.
 
     Raises:
         InputError: the data cannot be used; the message names the place and how to mend it.
@@ -242,7 +243,12 @@ def read(
         wall=table.times.wall,
     )
     panel = lay_out(table, schema, source.backend)
-    _describe(panel, season, freq)
+    why = "given" if season else "from the frequency"
+    if season is None and not step.is_dates:
+        found, strength = find_season(panel)
+        why = f"found in the values, autocorrelation {strength:.2f}" if found > 1 else "none stands out in the values"
+        panel = replace(panel, schema=replace(schema, season=found))
+    _describe(panel, why, freq)
     return panel
 
 
@@ -261,7 +267,7 @@ def _frequency(table: Rows, freq: str | None, time_column: str | None) -> Freque
     return step
 
 
-def _describe(panel: Panel, season: int | None, freq: str | None) -> None:
+def _describe(panel: Panel, why: str, freq: str | None) -> None:
     schema, lengths = panel.schema, panel.lengths
     span = f"{lengths.min()}" if lengths.min() == lengths.max() else f"{lengths.min()} to {lengths.max()}"
     count = f"{len(panel)} series of" if len(panel) > 1 else "one series of"
@@ -269,7 +275,7 @@ def _describe(panel: Panel, season: int | None, freq: str | None) -> None:
     if schema.time_column:
         zone = f", times in {schema.zone}" if schema.zone else ""
         say(f"frequency: {schema.frequency}{'' if freq else ' (inferred)'}{zone}")
-    say(f"season: {schema.season} rows ({'given' if season else 'from the frequency'})")
+    say(f"season: {schema.season} rows ({why})" if schema.season > 1 else f"season: none ({why})")
     known = panel.observed
     flat = [panel.ids[i] for i in range(len(panel)) if lengths[i] > 1 and np.ptp(panel.series(i)[0]) == 0]
     if flat and known.any():

@@ -138,7 +138,7 @@ def _attempts(texts: pd.Series[Any]) -> list[tuple[str, pd.Series[Any]]]:
         return [("%Y%m%d", pd.to_datetime(texts, format="%Y%m%d", errors="coerce"))]
     zoned = bool(re.search(r"\d:\d\d.*(Z|[+-]\d\d:?\d\d)$", texts.iloc[0]))
     iso = pd.to_datetime(texts, format="ISO8601", errors="coerce", utc=zoned)
-    if pd.notna(iso.iloc[0]):
+    if bool(iso.notna().iloc[0]):
         return [("ISO 8601", iso)]
     first = texts.iloc[:1]
     forms = [date + hour for hour in _HOURS for date in _DATE_FORMATS]

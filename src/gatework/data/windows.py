@@ -111,11 +111,11 @@ class Windows:
 
     def _standardised(self, kind: str, values: Float32s) -> Float32s:
         mean, deviation = (self.statistics[f"{kind}_{name}"].numpy() for name in ("mean", "deviation"))
-        return np.nan_to_num((values - mean) / deviation, nan=0.0)  # an unknown value becomes the mean
+        return np.asarray(np.nan_to_num((values - mean) / deviation, nan=0.0))  # an unknown value becomes the mean
 
 
 def _runs(rows: NDArray[Any], length: int) -> Tensor:
-    """Every run of `length` rows as one row of a view [runs, length * features]: selecting runs copies memory blocks."""
+    """Every run of `length` rows as one row of a view [runs, length * features]: selecting copies memory blocks."""
     tensor = torch.from_numpy(np.ascontiguousarray(rows))
     features = tensor.shape[1] if tensor.ndim == 2 else 1
     return tensor.as_strided((max(len(rows) - length + 1, 0), length * features), (features, 1))
