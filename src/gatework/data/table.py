@@ -225,9 +225,23 @@ def read(
     roles = assign(source, target=target, id_column=id_column, time_column=time_column, **groups)
     covariates = {name: learn(source.frame[name], name) for name in (*roles.past, *roles.future, *roles.static)}
     table = in_order(gather(source, roles, covariates))
-    step = _frequency(table, freq, roles.time)
+    schema = _schema(source, roles, covariates, table, _frequency(table, freq, roles.time))
+    panel = lay_out(table, schema, source.backend)
+    why = "from the frequency"
+    if season is not None:
+        schema, why = replace(schema, season=season), "given"
+    elif not schema.frequency.is_dates:
+        found, strength = find_season(panel)
+        schema = replace(schema, season=found)
+        why = f"found in the values, autocorrelation {strength:.2f}" if found > 1 else "none stands out in the values"
+    panel = replace(panel, schema=schema)
+    _describe(panel, why, freq)
+    return panel
+
+
+def _schema(source: Source, roles: Roles, covariates: dict[str, Covariate], table: Rows, step: Frequency) -> Schema:
     span = int(table.times.values.max() - table.times.values.min())
-    schema = Schema(
+    return Schema(
         targets=roles.targets,
         id_column=roles.id,
         time_column=roles.time,
@@ -235,21 +249,13 @@ def read(
         future=tuple(covariates[name] for name in roles.future),
         static=tuple(covariates[name] for name in roles.static),
         frequency=step,
-        season=season or step.season,
+        season=step.season,
         calendar=almanac.cycles(step, span),
         ids=tuple(table.names),
         whole_ids=roles.id is not None and source.frame[roles.id].dtype.is_integer() and len(roles.targets) == 1,
         zone=table.times.zone,
         wall=table.times.wall,
     )
-    panel = lay_out(table, schema, source.backend)
-    why = "given" if season else "from the frequency"
-    if season is None and not step.is_dates:
-        found, strength = find_season(panel)
-        why = f"found in the values, autocorrelation {strength:.2f}" if found > 1 else "none stands out in the values"
-        panel = replace(panel, schema=replace(schema, season=found))
-    _describe(panel, why, freq)
-    return panel
 
 
 def _frequency(table: Rows, freq: str | None, time_column: str | None) -> Frequency:
