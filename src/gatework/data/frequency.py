@@ -35,7 +35,8 @@ class Frequency:
     Args:
         unit: "microsecond" (fixed length), "month", "business day" (Monday to Friday) or "integer".
         step: how many units, 1 or more.
-        day: months only: the day of the month, 1..31; 31 means the last one. Elsewhere 0.
+        day: months: the day of the month, 1..31, where 31 means the last; whole weeks: the weekday, 1 (Monday) to 7,
+            or 0 for any; elsewhere 0.
     """
 
     unit: Unit
@@ -53,7 +54,7 @@ class Frequency:
             side = {1: "S", 31: "E"}.get(self.day, f" on day {self.day}")
             return f"{count if count > 1 else ''}{letter}{side}"
         count, alias = next((self.step // n, c) for c, n in _FIXED if self.step % n == 0)
-        return f"{count if count > 1 else ''}{alias}"
+        return f"{count if count > 1 else ''}{alias}{f'-{_WEEKDAYS[self.day - 1]}' if self.day else ''}"
 
     @property
     def is_dates(self) -> bool:
@@ -80,7 +81,7 @@ class Frequency:
         """Steps from `starts` (the first timestamp of each row's series) to `times`, and whether they fit."""
         if self.unit in ("microsecond", "integer"):
             count, rest = np.divmod(times - starts, self.step)
-            return count, rest == 0
+            return count, (rest == 0) & ((self.day == 0) | (_weekday(times) == self.day))
         same_hour = times % DAY == starts % DAY
         if self.unit == "business day":
             day, first = _days(times), _days(starts)
@@ -143,7 +144,8 @@ def parse(text: str) -> Frequency:
             "Milli": 1000,
             "Micro": 1,
         }
-        return Frequency("microsecond", count * unit[name])
+        day = offset.weekday + 1 if name == "Week" and "-" in text else 0
+        return Frequency("microsecond", count * unit[name], day)
     months = {"Month": 1, "Quarter": 3, "Year": 12}.get(name.removesuffix("Begin").removesuffix("End"))
     if count > 0 and months:
         return Frequency("month", count * months, 1 if name.endswith("Begin") else 31)
@@ -177,7 +179,8 @@ def infer(times: Ints, series: Ints, dates: bool) -> Frequency | None:
     if not dates:
         return _regular(steps, "integer")
     if np.all(steps % DAY == 0):
-        return _monthly(times, series, steps) or _business(times, steps) or _regular(steps, "microsecond")
+        found = _monthly(times, series, steps) or _business(times, steps) or _weekly(times, steps)
+        return found or _regular(steps, "microsecond")
     return _regular(steps, "microsecond")
 
 
@@ -208,9 +211,17 @@ def _business(times: Ints, steps: Ints) -> Frequency | None:
     return Frequency("business day", 1)
 
 
-def weekday_of(time: int) -> str:
-    """The weekday of a timestamp, as in pandas' weekly aliases: "SUN"."""
-    return _WEEKDAYS[(time // DAY + 3) % 7]
+def _weekly(times: Ints, steps: Ints) -> Frequency | None:
+    """Whole weeks, all on one weekday."""
+    day = _weekday(times)
+    if np.any(steps % (7 * DAY)) or np.any(day != day[0]):
+        return None
+    return _regular(steps, "microsecond", int(day[0]))
+
+
+def _weekday(times: Ints) -> Ints:
+    """1 for Monday to 7 for Sunday."""
+    return (times // DAY + 3) % 7 + 1
 
 
 def _days(times: Ints) -> NDArray[np.datetime64]:

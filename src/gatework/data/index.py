@@ -108,7 +108,7 @@ class Sampler:
     Args:
         index: the windows.
         batch_size: windows in a batch, 1 or more; the last of an epoch may be smaller.
-        windows_per_epoch: windows drawn in an epoch (default: each once). Fewer: without repeats. More: repeated.
+        windows_per_epoch: windows drawn in an epoch (default: each once); more than there are come again.
         seed: of the order.
         balance: "window" draws every window as often, "series" every series.
     """
@@ -163,5 +163,7 @@ class Sampler:
             within = torch.rand(count, generator=generator, dtype=torch.float64) * self.index.counts[series]
             start = torch.cumsum(self.index.counts, 0) - self.index.counts
             return start[series] + within.long()
+        if 8 * count < total:  # repeats are rare, and the order need not be as long as all windows
+            return torch.randint(total, (count,), generator=generator)
         rounds = [torch.randperm(total, generator=generator) for _ in range(-(-count // total))]
         return torch.cat(rounds)[:count]

@@ -47,7 +47,7 @@ def assign(
         InputError: an unknown name, a column with two roles, no numeric column, or a choice that is the user's to make.
     """
     names = source.frame.columns
-    targets = (target,) if isinstance(target, str) else tuple(target or ())
+    targets = (target,) if isinstance(target, str) else tuple(map(str, target or ()))
     taken = [*targets, *past, *future, *static, *filter(None, (id_column, time_column))]
     for name in taken:
         require(name, names, source.name)

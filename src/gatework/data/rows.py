@@ -13,7 +13,7 @@ from gatework.data.frequency import Ints
 from gatework.data.roles import Roles
 from gatework.data.source import Source
 from gatework.data.times import Times, read_times, rows
-from gatework.data.values import Covariate, Floats, numbers
+from gatework.data.values import Covariate, Floats, numbers, texts_of
 from gatework.errors import InputError
 from gatework.say import say
 
@@ -77,8 +77,7 @@ def gather(
         has_target: False for a table of future covariates: targets and past covariates are missing in every row.
     """
     frame, count = source.frame, len(source.frame)
-    labels = _labels(frame[roles.id], roles.id) if roles.id else np.zeros(count, dtype=np.int64)
-    codes, distinct = pd.factorize(labels)
+    codes, distinct = _series(frame[roles.id], roles.id) if roles.id else (np.zeros(count, dtype=np.int64), [""])
     if roles.time:
         times = read_times(frame[roles.time], roles.time, wall)
     else:
@@ -99,7 +98,7 @@ def gather(
     if roles.id is None:
         names = list(roles.targets)
     else:
-        names = [f"{d}/{t}" if several > 1 else str(d) for d in distinct for t in roles.targets]
+        names = [f"{d}/{t}" if several > 1 else d for d in distinct for t in roles.targets]
     rows_of = np.repeat(np.arange(count), several)
     return Rows(
         names,
@@ -113,13 +112,15 @@ def gather(
     )
 
 
-def _labels(column: Any, name: str) -> NDArray[Any]:
-    missing = np.flatnonzero(column.is_null().to_numpy())
+def _series(column: Any, name: str) -> tuple[Ints, list[str]]:
+    """The series of each row, and their names in order of first appearance."""
+    codes, distinct = pd.factorize(texts_of(column))
+    missing = np.flatnonzero(codes < 0)
     if len(missing):
         raise InputError(
             f"column {name!r} names no series in {rows(missing)}. Expected a name in every row; fill or drop them."
         )
-    return np.asarray(column.to_pandas().astype(str).str.strip(), dtype=object)
+    return codes.astype(np.int64), [str(text) for text in distinct]
 
 
 def join(history: Rows, future: Rows, ordered_by_rows: bool) -> Rows:

@@ -148,7 +148,7 @@ def _read_text(path: Path, packed: bool, ending: str) -> pd.DataFrame:
     first = _first_line(path, packed)
     separator = "\t" if ending == ".tsv" else _separator(first)
     fields = [field.strip().strip('"') for field in first.split(separator)]
-    headless = all(_is_number(field) for field in fields)
+    headless = not any(_could_be_name(field) for field in fields)
     if headless:
         say(f"{path.name} has no header line; its columns are called column1 to column{len(fields)}")
     twice = sorted({field for field in fields if fields.count(field) > 1})
@@ -237,8 +237,11 @@ def _encoding_message(path: Path, packed: bool) -> str:
     return f"{path} is not UTF-8 text. Save the file as UTF-8."
 
 
-def _is_number(text: str) -> bool:
-    return bool(re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", text))
+def _could_be_name(text: str) -> bool:
+    """Whether a field of a first line may name a column: it is no number and no date."""
+    number = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
+    date = r"\d{1,4}[-/.]\d{1,2}([-/.]\d{1,4})?([ T]\d.*)?"
+    return not re.fullmatch(f"{number}|{date}", text)
 
 
 def did_you_mean(name: str, known: list[str]) -> str:

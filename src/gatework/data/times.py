@@ -62,12 +62,13 @@ def read_times(column: nw.Series[Any], name: str, wall: bool | None = None) -> T
     if isinstance(column.dtype, nw.Datetime):
         zone = column.dtype.time_zone
         if zone is not None:
-            return _zoned(pd.DatetimeIndex(column.to_pandas()), zone, wall)
+            utc = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None).to_numpy()
+            return _zoned(pd.DatetimeIndex(utc).tz_localize("UTC"), zone, wall)
         return Times(_microseconds(pd.DatetimeIndex(column.to_numpy())), dates=True)
-    values = column.to_pandas()
-    if isinstance(column.dtype, nw.Date) or not isinstance(values.iloc[0], str):
-        return _objects(values, name)
-    return _texts(values, name, wall)
+    if isinstance(column.dtype, nw.Date):
+        return Times(_microseconds(pd.DatetimeIndex(column.cast(nw.Datetime("us")).to_numpy())), dates=True)
+    values = pd.Series(column.to_list())
+    return _texts(values, name, wall) if isinstance(values.iloc[0], str) else _objects(values, name)
 
 
 def looks_like_dates(column: nw.Series[Any]) -> bool:

@@ -34,7 +34,7 @@ class Covariate:
         """The values [rows, features]; missing numbers are NaN, missing or unseen categories are 0 in every level."""
         if self.levels is None:
             return numbers(column, self.name)[:, None]
-        texts = _texts(column)
+        texts = texts_of(column)
         known = {level: i for i, level in enumerate(self.levels)}
         codes = texts.map(known).fillna(-1).to_numpy(dtype=np.int64)
         unseen = np.flatnonzero((codes < 0) & texts.notna().to_numpy())
@@ -79,7 +79,7 @@ def learn(column: nw.Series[Any], name: str) -> Covariate:
         raise InputError(
             f"covariate {name!r} holds {column.dtype} values. Expected numbers or texts; convert the column."
         )
-    levels = sorted(set(_texts(column).dropna()))
+    levels = sorted(set(texts_of(column).dropna()))
     if len(levels) > LEVEL_LIMIT:
         raise InputError(
             f"covariate {name!r} holds {len(levels)} different texts, such as {levels[0]!r}. Expected numbers, or at "
@@ -112,7 +112,7 @@ def numbers(column: nw.Series[Any], name: str) -> Floats:
 
 
 def _parsed(column: nw.Series[Any], name: str) -> Floats:
-    texts = _texts(column)
+    texts = texts_of(column)
     parsed = pd.to_numeric(texts, errors="coerce").to_numpy(dtype=np.float64)
     broken = np.flatnonzero(np.isnan(parsed) & texts.notna().to_numpy() & (texts != "").to_numpy())
     if len(broken):
@@ -126,16 +126,22 @@ def _parsed(column: nw.Series[Any], name: str) -> Floats:
 
 
 def _reads_as_numbers(column: nw.Series[Any]) -> bool:
-    texts = _texts(column).dropna()
+    texts = texts_of(column).dropna()
     return len(texts) > 0 and bool(pd.to_numeric(texts, errors="coerce").notna().all())
 
 
-def _texts(column: nw.Series[Any]) -> pd.Series[Any]:
-    """The values as texts without spaces around them, whole numbers without ".0"; missing ones stay missing."""
-    values = column.to_pandas().astype(object)
-    present = values.notna()
+def objects(column: nw.Series[Any]) -> pd.Series[Any]:
+    """The values as Python objects in pandas; polars and arrow need no further package for it."""
+    native = column.to_native()
+    return native.astype(object) if isinstance(native, pd.Series) else pd.Series(column.to_list(), dtype=object)
+
+
+def texts_of(column: nw.Series[Any]) -> pd.Series[Any]:
+    """The values as texts without spaces around them, whole numbers without ".0"; missing ones are None."""
+    codes, distinct = pd.factorize(objects(column))
 
     def text(value: Any) -> str:
         return str(int(value)) if isinstance(value, float | np.floating) and value == int(value) else str(value).strip()
 
-    return values.where(present, None).map(text, na_action="ignore")
+    spelled = np.array([*(text(value) for value in distinct), None], dtype=object)
+    return pd.Series(spelled[codes], dtype=object)  # a missing value has the code -1: the last one

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import narwhals as nw
+import pandas as pd
 
 from gatework.errors import InputError
 from gatework.run import durable, jsonfile
@@ -43,8 +44,9 @@ def encode(frame: Any, name: str) -> bytes:
 def _text(table: nw.DataFrame[Any], ending: str) -> bytes:
     if ending == ".jsonl":
         return b"".join(jsonfile.encode(_plain(row), indent=None) + b"\n" for row in table.iter_rows(named=True))
-    text = table.to_pandas().to_csv(index=False, sep="\t" if ending == ".tsv" else ",")
-    return text.encode()
+    native = table.to_native()
+    frame = native if isinstance(native, pd.DataFrame) else pd.DataFrame(table.to_dict(as_series=False))
+    return frame.to_csv(index=False, sep="\t" if ending == ".tsv" else ",").encode()
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
