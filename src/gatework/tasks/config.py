@@ -53,14 +53,17 @@ class Setting:
 
 
 def fields(config: type[BaseModel]) -> list[Setting]:
-    """The settings of `config` in the order of the class: those on top first come first, groups where they stand."""
-    found = []
-    for name, info in config.model_fields.items():
+    """The settings of `config`: its own before inherited ones, those outside a group before the groups."""
+    single, grouped = [], []
+    own = vars(config).get("__annotations__", {})
+    for name, info in sorted(config.model_fields.items(), key=lambda item: item[0] not in own):
         if inner := _group(info):
-            found += [_field(leaf, name, inner_info) for leaf, inner_info in inner.model_fields.items()]
+            defaults = info.get_default(call_default_factory=True)  # type: ignore[call-arg]
+            for leaf, inner_info in inner.model_fields.items():
+                grouped.append(_field(leaf, name, inner_info, getattr(defaults, leaf)))
         else:
-            found.append(_field(name, "", info))
-    return found
+            single.append(_field(name, "", info, info.get_default(call_default_factory=True)))  # type: ignore[call-arg]
+    return single + grouped
 
 
 def settle(config: type[BaseModel], given: Mapping[str, Any], source: str = "the arguments") -> dict[str, Any]:
@@ -187,7 +190,7 @@ def _group(info: FieldInfo) -> type[BaseModel] | None:
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 
-def _field(name: str, group: str, info: FieldInfo) -> Setting:
+def _field(name: str, group: str, info: FieldInfo, default: Any) -> Setting:
     parts = _alternatives(info.annotation)
     bounds: dict[str, float] = {}
     for entry in [*info.metadata, *(extra for part in parts for extra in getattr(part, "__metadata__", ()))]:
@@ -200,7 +203,6 @@ def _field(name: str, group: str, info: FieldInfo) -> Setting:
     many = any(typing.get_origin(part) in (list, tuple) for part in bare)
     words = [_type_word(part) for part in bare if part is not type(None)]
     extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
-    default = info.get_default(call_default_factory=True)  # type: ignore[call-arg]
     return Setting(
         name, group, " or ".join(words), default, str(extra.get("unit", "")), info.description or "",
         bounds.get("ge", bounds.get("gt")), bounds.get("le", bounds.get("lt")), choices, type(None) in bare, many, "gt" in bounds,

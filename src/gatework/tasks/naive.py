@@ -1,6 +1,6 @@
 """The forecasts anyone can make without a model; every score stands beside one of them.
 
-Histories are [T] arrays, oldest first, nan where a value is missing.
+Values stand oldest first.
 """
 
 from __future__ import annotations
@@ -9,27 +9,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
-def seasonal_naive(history: Array, season: int, horizon: int) -> Array:
-    """The last season again and again [horizon]; a missing value is taken from the season before, or else the last known.
+def seasonal_naive(values: Array, first: Ints, origins: Ints, season: int, horizon: int) -> Array:
+    """The last season again and again, for W forecasts at once [W, horizon].
 
-    With `season` 1, or a history shorter than a season, this is the last known value.
+    Args:
+        values: [R], gaps filled with the last known value.
+        first: [W], the row in which the series of each forecast begins.
+        origins: [W], the row of its first step.
+        season: rows; with 1, or where less than a season is known, the last value is repeated.
+        horizon: steps.
     """
-    filled = _filled(history, season)
-    lag = season if len(filled) >= season else 1
-    return filled[len(filled) - lag + np.arange(horizon) % lag]
+    lag = np.where(origins - first >= season, season, 1)[:, None]
+    return values[origins[:, None] - lag + np.arange(horizon) % lag]
 
 
 def naive2(history: Array, season: int, horizon: int) -> Array:
-    """The last value, seasonally adjusted where the history is seasonal: the benchmark of M4's OWA [horizon].
+    """The last value, seasonally adjusted where the history [T] is seasonal: the benchmark of M4's OWA [horizon].
 
-    Seasonal means that the autocorrelation at lag `season` passes a 90 % test; the adjustment is the classical
-    multiplicative decomposition.
+    A missing value (nan) is taken from the row before. Seasonal means that the autocorrelation at lag `season` passes
+    a 90 % test; the adjustment is the classical multiplicative decomposition.
 
-    Source: Makridakis, Spiliotis & Assimakopoulos, The M4 competition, IJF 36 (2020), and its published benchmark code's description.
+    Source: Makridakis, Spiliotis & Assimakopoulos, The M4 competition, IJF 36 (2020).
     """
-    filled = _filled(history, 1)
+    filled = _filled(history)
     factors = np.ones(horizon)
     if season > 1 and (filled > 0).all() and _is_seasonal(filled, season):
         index = _seasonal_factors(filled, season)
@@ -38,15 +43,10 @@ def naive2(history: Array, season: int, horizon: int) -> Array:
     return filled[-1] * factors
 
 
-def _filled(history: Array, season: int) -> Array:
-    filled = np.array(history, dtype=np.float64)
-    known = np.flatnonzero(np.isfinite(filled))
-    if len(known) == 0:
-        return np.full_like(filled, np.nan)
-    filled[: known[0]] = filled[known[0]]
-    for at in np.flatnonzero(~np.isfinite(filled)):
-        filled[at] = filled[at - season] if at >= season else filled[at - 1]
-    return filled
+def _filled(history: Array) -> Array:
+    known = np.isfinite(history)
+    latest = np.maximum.accumulate(np.where(known, np.arange(len(history)), int(known.argmax())))
+    return np.asarray(history, dtype=np.float64)[latest]
 
 
 def _is_seasonal(values: Array, season: int) -> bool:

@@ -253,7 +253,7 @@ class Loop:
     def _stop(self) -> NoReturn:
         command = self.journal.resume_command
         say(f"stopped after step {self.step}" + (f"; the state is saved. Continue with: {command}" if command else ""))
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt("saved")
 
     def _save(self) -> None:
         if self.keeper is not None:

@@ -1,0 +1,58 @@
+"""The model card: a run's README.md, with what it is, how good it is beside the baseline, and how it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gatework.run import Run
+    from gatework.tasks.evaluation import Evaluation
+
+
+def card(about: str, run: Run, facts: Mapping[str, Any], evaluation: Evaluation | None) -> str:
+    """The card as markdown.
+
+    Args:
+        about: the application's docstring; its first line is used.
+        run: the run folder; its run.json says when, on what and with which data.
+        facts: what the finished run adds to that.
+        evaluation: scores on the held-out part, None where nothing was held out.
+    """
+    made = run.facts
+    data = made.get("data") or {}
+    lines = [
+        f"# {run.name}",
+        "",
+        about.strip().partition("\n")[0],
+        "",
+        "## Scores",
+        "",
+        *_scores(evaluation),
+        "",
+        "## How it was made",
+        "",
+        f"- trained {made.get('created', '')} in {facts['seconds']:.0f} s, {facts['steps']} steps, seed {made.get('seed')},"
+        f" {facts['parameters']:,} parameters; stopped by: {', '.join(facts['stopped_by'])}",
+        f"- data: {data.get('path') or 'a frame in memory'}, hash `{data.get('hash')}`",
+        f"- Gatework {made.get('gatework', '')}, torch {made.get('torch', '')}, Python {made.get('python', '')}",
+        "- every setting: `config.yaml`; what was decided for you:",
+        *[f"  - {line}" for line in facts["decisions"]],
+        "",
+        "## Using it",
+        "",
+        "```",
+        f"gatework predict {run.path} DATA -o forecast.csv",
+        f"gatework evaluate {run.path} DATA",
+        f"gatework fit {run.task} DATA --config {run.path}/config.yaml    # the same settings on other data",
+        "```",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _scores(evaluation: Evaluation | None) -> list[str]:
+    if evaluation is None:
+        return ["Nothing was held out, so there is no score: evaluate it on data it has not seen."]
+    head = [evaluation.title, "", f"| metric | model | {evaluation.baseline} | skill |", "|---|---:|---:|---:|"]
+    return head + ["| " + " | ".join(row) + " |" for row in evaluation.rows()]
