@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 from pydantic import BaseModel, ConfigDict, Field
 
 from gatework.errors import ArtefactError, GateworkError, InputError, StorageError
-from gatework.run import Run
 from gatework.say import recording, say
 from gatework.tasks.card import card
 from gatework.tasks.config import flatten, read_yaml, settle, to_yaml
@@ -27,6 +26,7 @@ from gatework.train.settings import Training
 if TYPE_CHECKING:
     from torch import nn
 
+    from gatework.run import Run
     from gatework.tasks.evaluation import Evaluation
     from gatework.train.fit import Journal, Outcome
     from gatework.train.problem import Problem
@@ -120,6 +120,8 @@ class Task(Estimator):
             StorageError: the run folder cannot be written.
             KeyboardInterrupt: Ctrl-C; the state is saved and the command that goes on is said.
         """
+        from gatework.run import Run
+
         started = time.monotonic()
         self.config_ = self.settings()
         with recording() as said:

@@ -35,7 +35,7 @@ def card(about: str, run: Run, facts: Mapping[str, Any], evaluation: Evaluation 
         f"- trained {made.get('created', '')} in {facts['seconds']:.0f} s, {facts['steps']} steps, seed {made.get('seed')},"
         f" {facts['parameters']:,} parameters; stopped by: {', '.join(facts['stopped_by'])}",
         f"- data: {data.get('path') or 'a frame in memory'}, hash `{data.get('hash')}`",
-        f"- Gatework {made.get('gatework', '')}, torch {made.get('torch', '')}, Python {made.get('python', '')}",
+        "- versions: " + ", ".join(f"{name} {version}" for name, version in made.get("versions", {}).items()),
         "- every setting: `config.yaml`; what was decided for you:",
         *[f"  - {line}" for line in facts["decisions"]],
         "",

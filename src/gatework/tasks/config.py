@@ -46,9 +46,9 @@ class Setting:
         """`int, 1 or more` and the like."""
         text = self.type_text + (f" [{self.unit}]" if self.unit else "")
         if self.minimum is not None and self.maximum is not None:
-            return f"{text}, {'above ' if self.above else ''}{self.minimum:g} to {self.maximum:g}"
+            return f"{text}, {'above ' if self.above else ''}{self.minimum:.10g} to {self.maximum:.10g}"
         if self.minimum is not None:
-            return f"{text}, above {self.minimum:g}" if self.above else f"{text}, {self.minimum:g} or more"
+            return f"{text}, above {self.minimum:.10g}" if self.above else f"{text}, {self.minimum:.10g} or more"
         return text
 
 
@@ -106,9 +106,9 @@ def check(config: type[Model], flat: Mapping[str, Any], source: str = "the argum
     try:
         return config.model_validate(nested)
     except ValidationError as error:
-        problems = {str(entry["loc"]): _problem(entry, known, flat) for entry in reversed(error.errors())}
-        unique = dict.fromkeys(reversed(problems.values()))
-        raise ConfigError(f"{source}: " + "; ".join(unique)) from None
+        problems = {_named(entry, known): _problem(entry, known, flat) for entry in error.errors()}
+        ordered = [problems[name] for name in [*known, ""] if name in problems]
+        raise ConfigError(f"{source}: " + "; ".join(ordered)) from None
 
 
 def flatten(settings: BaseModel) -> dict[str, Any]:
@@ -233,8 +233,12 @@ def _from_text(value: Any, field: Setting) -> Any:
     return text
 
 
+def _named(entry: Any, known: Mapping[str, Setting]) -> str:
+    return next((str(part) for part in entry["loc"] if part in known), "")
+
+
 def _problem(entry: Any, known: Mapping[str, Setting], flat: Mapping[str, Any]) -> str:
-    name = next((str(part) for part in entry["loc"] if part in known), "")
+    name = _named(entry, known)
     message = entry["msg"].removeprefix("Value error, ")
     if not name:
         return message

@@ -103,7 +103,7 @@ class Loop:
         self.step = 0
         self.epoch = 0
         self.reason = ""
-        self.loss_sum, self.in_epoch = 0.0, 0
+        self.loss_sum, self.examples, self.in_epoch = 0.0, 0, 0
         self.history: list[dict[str, Any]] = []
         self.finder: list[dict[str, float]] = []
         self.best: dict[str, Tensor] | None = None
@@ -122,8 +122,8 @@ class Loop:
         if saved:
             self._load(saved)
         self._first_share = self.clock.progress(self.step)
-        self._started, self._saved_at, self._batch_size = started, time.monotonic(), 0
-        self._epoch_started, self._epoch_first_step = time.monotonic(), self.step
+        self._started, self._saved_at = started, time.monotonic()
+        self._epoch_started, self._examples_before = time.monotonic(), self.examples
 
     def run(self) -> Outcome:
         """Train until the epochs, the steps, the patience or the time are used up."""
@@ -148,7 +148,7 @@ class Loop:
         self.net.train()
         for numbers in self.problem.sampler:
             self._train_step(numbers)
-            self._show(progress, len(numbers))
+            self._show(progress)
             if self.clock.progress(self.step) >= 1:
                 return
             if self.in_epoch < len(self.problem.sampler):  # after the last step, the epoch's end saves
@@ -176,7 +176,8 @@ class Loop:
         self.optimiser.step()
         self.step += 1
         self.in_epoch += 1
-        self.loss_sum += value
+        self.loss_sum += value * len(numbers)
+        self.examples += len(numbers)
         if self.average:
             self.average.update(self.step)
 
@@ -184,7 +185,7 @@ class Loop:
         """Validate, remember the best weights, write the epoch's row."""
         self.epoch += 1
         row: dict[str, Any] = {**self.journal.labels, "epoch": self.epoch, "step": self.step}
-        row["loss"] = self.loss_sum / max(self.in_epoch, 1)
+        row["loss"] = self.loss_sum / max(self.examples, 1)
         scores = self._validate()
         row |= scores
         row["learning_rate"] = self.optimiser.param_groups[0]["lr"]
@@ -196,14 +197,13 @@ class Loop:
                 self.best_score, self.best_epoch = score, self.epoch
                 self.best = self._weights()
         now = time.monotonic()
-        trained = self.step - self._epoch_first_step
-        row["per_second"] = trained * self._batch_size / max(now - self._epoch_started, 1e-9)
+        row["per_second"] = (self.examples - self._examples_before) / max(now - self._epoch_started, 1e-9)
         row["seconds"] = self.clock.elapsed()
-        self._epoch_started, self._epoch_first_step = now, self.step
+        self._epoch_started, self._examples_before = now, 0
         self.history.append(row)
         self.journal.append(row)
         progress.epoch(row, self._left())
-        self.loss_sum, self.in_epoch = 0.0, 0
+        self.loss_sum, self.examples, self.in_epoch = 0.0, 0, 0
 
     def _validate(self) -> dict[str, float]:
         if self.problem.validate is None:
@@ -237,12 +237,11 @@ class Loop:
         seed_all(self.settings.seed)
         return rate
 
-    def _show(self, progress: Progress, size: int) -> None:
-        self._batch_size = size
+    def _show(self, progress: Progress) -> None:
         now = time.monotonic()
-        speed = (self.step - self._epoch_first_step) * size / max(now - self._epoch_started, 1e-9)
+        speed = (self.examples - self._examples_before) / max(now - self._epoch_started, 1e-9)
         share = self.clock.progress(self.step)
-        progress.step(self.epoch + 1, self.loss_sum / self.in_epoch, speed, share, self._left(), now)
+        progress.step(self.epoch + 1, self.loss_sum / self.examples, speed, share, self._left(), now)
 
     def _left(self) -> float:
         """Seconds to the end at the pace of this process (not of one before a resume)."""
@@ -278,6 +277,7 @@ class Loop:
             "epoch": self.epoch,
             "in_epoch": self.in_epoch,
             "loss_sum": self.loss_sum,
+            "examples": self.examples,
             "learning_rate": self.learning_rate,
             "seconds": self.clock.elapsed(),
             "history": self.history,
@@ -292,7 +292,7 @@ class Loop:
             self.average.weights = saved["average"]
         self.best, self.best_score, self.best_epoch = saved["best"], saved["best_score"], saved["best_epoch"]
         self.stale, self.step, self.epoch = saved["stale"], saved["step"], saved["epoch"]
-        self.in_epoch, self.loss_sum = saved["in_epoch"], saved["loss_sum"]
+        self.in_epoch, self.loss_sum, self.examples = saved["in_epoch"], saved["loss_sum"], saved["examples"]
         self.history, self.finder, self.reason = saved["history"], saved["finder"], saved["reason"]
         self.journal.rewrite(self.history)
         restore(saved["random"]["tensors"], saved["random"]["values"])
