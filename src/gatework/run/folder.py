@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -199,9 +199,20 @@ class Run:
         """Write a pandas, polars or arrow frame as .csv, .csv.gz, .jsonl or .parquet."""
         self.write_bytes(name, frames.encode(frame, name))
 
-    def lock(self) -> AbstractContextManager[None]:
-        """Hold this run inside a `with` block; ArtefactError names the process that holds it already."""
-        return locked(self.path_of(".lock"))
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold this run inside a `with` block, and clear away what killed writers left half written.
+
+        Raises:
+            ArtefactError: another process holds it; its number is named.
+        """
+        with locked(self.path_of(".lock")):
+            for folder in (
+                self.path,
+                *(path for path in self.path.iterdir() if path.is_dir() and not path.is_symlink()),
+            ):
+                durable.sweep(folder)
+            yield
 
     @cached_property
     def checkpoint(self) -> Checkpoint:

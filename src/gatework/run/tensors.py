@@ -37,7 +37,7 @@ def encode(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = N
                 f"tensor {name!r} has dtype {tensor.dtype}; storable are {', '.join(map(str, _DTYPES.values()))}"
             )
         stored[name] = tensor.detach().cpu().contiguous().clone()
-    return safetensors.torch.save(stored, metadata=dict(metadata or {}))
+    return safetensors.torch.save(stored, metadata=dict(metadata) if metadata else None)
 
 
 def decode(data: bytes, what: str, expected: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
