@@ -82,7 +82,7 @@ def test_fit_refuses(gatework, tmp_path: Path, case: str):
     [
         ("horizn: 3\n", r"horizn.*horizon"),
         ("horizon: [\n", r"YAML|line"),
-        ("- 1\n- 2\n", r"mapping|key"),
+        ("- 1\n- 2\n", r"holds a list"),
         ("horizon: soon\n", r"horizon"),
         ("model:\n  hiden_size: 3\n", r"hiden.size.*hidden"),
         ("!!python/object/apply:os.getcwd []\n", r"YAML|tag|mapping"),
@@ -120,7 +120,7 @@ def test_fit_refuses_a_wrong_yaml_file(gatework, tmp_path: Path, text: str, patt
         (["tasks", "--all"], r"--all"),
         (["doctor", "please"], r"please"),
     ],
-    ids=" ".join,
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_other_verbs_refuse(gatework, tmp_path: Path, words: list[str], pattern: str):
     assert_plain_error(gatework(*words), pattern)
@@ -160,8 +160,8 @@ def test_predict_refuses_an_output_it_cannot_write(gatework, fitted, tmp_path: P
     assert leftovers(tmp_path) == set()
 
 
-@pytest.mark.parametrize("windows", ["0", "-1", "100000"])
-def test_evaluate_refuses_windows_that_do_not_fit(gatework, fitted, windows: str):
+@pytest.mark.parametrize("windows", ["0", "-1"])
+def test_evaluate_refuses_less_than_one_window(gatework, fitted, windows: str):
     model = fitted("forecaster")
     assert_plain_error(gatework("evaluate", model.run, model.data, f"--windows={windows}"), r"window")
 

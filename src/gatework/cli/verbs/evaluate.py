@@ -22,4 +22,5 @@ def run(options: argparse.Namespace, rest: Sequence[str]) -> None:
     refuse_unknown("gatework evaluate", rest, ("--windows", "--step"))
     from gatework.tasks import load
 
-    print(load(options.run).evaluate(options.data, windows=options.windows, step=options.step))
+    origins = {"windows": options.windows, "step": options.step}
+    print(load(options.run).evaluate(options.data, **origins))

@@ -23,4 +23,5 @@ def run(options: argparse.Namespace, rest: Sequence[str]) -> None:
     from gatework.cli.own_cell import cell_of
     from gatework.nn import Recurrent
 
-    print(gatework.explain(Recurrent(cell_of(options.cell), options.input_size, options.hidden_size)))
+    layer = Recurrent(cell_of(options.cell), options.input_size, options.hidden_size)
+    print(gatework.explain(layer))

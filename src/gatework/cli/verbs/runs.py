@@ -56,4 +56,4 @@ def _leading(summary: RunSummary) -> float:
 
 def _score(summary: RunSummary) -> str:
     numbers = {key: value for key, value in (summary.score or {}).items() if isinstance(value, int | float)}
-    return "  ".join(f"{key} {value:.4g}" for key, value in numbers.items())
+    return "  ".join(f"{key} {value:.4g}" for key, value in list(numbers.items())[:4])
