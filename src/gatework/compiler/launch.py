@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, get_args
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+from weakref import WeakKeyDictionary
 
+import torch
 from torch import Tensor
 
 from gatework.cells.cell import Cell
+from gatework.compiler import native
+from gatework.compiler.build import BuildError, Kernel, kernel
+from gatework.compiler.ragged import Ragged
 from gatework.compiler.render import reference
+from gatework.compiler.trace import Unsupported
 from gatework.errors import InputError
+from gatework.say import once
 
 Backend = Literal["auto", "reference", "cpp"]
 
@@ -27,15 +35,93 @@ def recur(
     states: Sequence[Tensor],
     params: Mapping[str, Tensor],
     *,
-    batch_sizes: tuple[int, ...] | None = None,
+    ragged: Ragged | None = None,
     batch_first: bool = False,
     reverse: bool = False,
     backend: Backend = "auto",
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    if batch_sizes is not None:
-        return reference.run(cell, x, batch_sizes, states, params, reverse)
+    """Run a cell over whole sequences.
+
+    Args:
+        cell: the equations.
+        x: inputs [T, B, I], or [B, T, I] with batch_first, or packed rows [N, I] when `ragged` says so.
+        states: initial states, each [B, H].
+        params: tensors by the names of `weights.parameter_shapes`.
+        ragged: lengths of the sequences, or None when all are T long.
+        reverse: run from each sequence's last step to its first.
+        backend: "auto", "reference" or "cpp"; see `gatework.nn.Recurrent`.
+
+    Returns:
+        outputs in the layout of x, zero past a sequence's length, and the final states, each [B, H].
+
+    Raises Unsupported or BuildError where backend="cpp" cannot run, with the reason.
+    """
+    built = None if backend == "reference" else choose(cell, x, backend)
+    if built is None or not x.shape[:-1].numel() or (ragged is not None and not ragged.batch_sizes):
+        return _reference(cell, x, states, params, ragged, batch_first, reverse)
+    return native.run(native.Job(built, batch_first, reverse, ragged), x, states, params)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a cell runs on the reference backend."""
+
+    reason: str
+    error: Unsupported | BuildError
+
+
+# by cell, then by dtype and the values of its options
+_chosen: WeakKeyDictionary[Cell, dict[Any, Kernel | Refusal]] = WeakKeyDictionary()
+
+
+def choose(cell: Cell, x: Tensor, backend: Backend = "auto") -> Kernel | None:
+    """The kernel for a cell and an input's dtype and device; None for the reference, which is said once with the reason."""
+    if x.device.type not in ("cpu", "meta"):
+        choice: Kernel | Refusal = _refuse(Unsupported(f"the input is on {x.device}; kernels are compiled for the CPU so far."))
+    else:
+        choice = kernel_or_refusal(cell, x.dtype)
+    if isinstance(choice, Kernel):
+        return choice
+    if backend == "cpp":
+        raise choice.error
+    once(f"reference {cell.name} {choice.reason}", f"{cell.name} runs on the reference backend, a Python loop: {choice.reason}")
+    return None
+
+
+def kernel_or_refusal(cell: Cell, dtype: torch.dtype) -> Kernel | Refusal:
+    """The kernel of a cell, or why there is none; decided once for each cell, its options and dtype."""
+    options = (dtype, *(getattr(cell, name) for name in cell.options))
+    known = _chosen.setdefault(cell, {})
+    if options not in known:
+        try:
+            known[options] = kernel(cell, dtype)
+        except (Unsupported, BuildError) as error:
+            known[options] = _refuse(error)
+    return known[options]
+
+
+def _refuse(error: Unsupported | BuildError) -> Refusal:
+    return Refusal(str(error), error)
+
+
+def _reference(
+    cell: Cell,
+    x: Tensor,
+    states: Sequence[Tensor],
+    params: Mapping[str, Tensor],
+    ragged: Ragged | None,
+    batch_first: bool,
+    reverse: bool,
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    if ragged is not None and ragged.packed:
+        return reference.run(cell, x, ragged.batch_sizes, states, params, reverse)
     x = x.transpose(0, 1) if batch_first else x
     T, B = x.shape[:2]
-    rows, finals = reference.run(cell, x.reshape(T * B, x.shape[-1]), (B,) * T, states, params, reverse)
-    y = rows.view(T, B, rows.shape[-1])
+    if ragged is None:
+        rows, finals = reference.run(cell, x.reshape(T * B, x.shape[-1]), (B,) * T, states, params, reverse)
+        y = rows.view(T, B, rows.shape[-1])
+    else:
+        sorted_states = [ragged.sort(s) for s in states]
+        rows, finals = reference.run(cell, ragged.pack(x), ragged.batch_sizes, sorted_states, params, reverse)
+        y, finals = ragged.pad(rows, T, B), tuple(ragged.unsort(f) for f in finals)
     return (y.transpose(0, 1).contiguous() if batch_first else y), finals

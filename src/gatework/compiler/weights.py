@@ -21,6 +21,11 @@ def _suffix(key: str) -> str:
     return "hh" if key == "U" else key
 
 
+def matrix_parameter(key: str) -> tuple[str, str]:
+    """The names of a declared matrix's weight and bias parameters."""
+    return f"weight_{_suffix(key)}", f"bias_{_suffix(key)}"
+
+
 def parameter_shapes(cell: Cell, input_size: int, hidden_size: int, bias: bool) -> dict[str, tuple[int, ...]]:
     """Shapes by name: weight_ih [G*H, I], weight_hh [G*H, H], bias_ih, bias_hh [G*H], then the cell's vectors [n, H]."""
     H, gates = hidden_size, len(cell.gate_names)

@@ -13,9 +13,9 @@ from torch.nn.utils.rnn import PackedSequence
 
 from gatework.cells import Cell, find
 from gatework.compiler.launch import Backend, check_backend, recur
+from gatework.compiler.ragged import Ragged
 from gatework.compiler.weights import parameter_shapes
 from gatework.errors import InputError
-from gatework.nn.ragged import Packing
 
 State = Tensor | tuple[Tensor, ...]
 
@@ -161,13 +161,14 @@ class Recurrent(nn.Module):
         if isinstance(input, PackedSequence):
             if lengths is not None:
                 raise InputError("a PackedSequence carries its lengths; leave `lengths` out.")
-            packing = Packing.of_packed(input)
             self._check_input(input.data, (2,))
-            B = packing.batch_sizes[0]
-            states = [packing.sort(s) for s in self._states(hx, B, input.data)]
-            y, finals = self._layers(input.data, states, packing.batch_sizes, False)
-            packed = PackedSequence(y, input.batch_sizes, input.sorted_indices, input.unsorted_indices)
-            return packed, self._pack_state([packing.unsort(f) for f in finals])
+            ragged = Ragged.of_packed(input)
+            order, back = input.sorted_indices, input.unsorted_indices
+            states = self._states(hx, ragged.batch_sizes[0], input.data)
+            states = [s if order is None else s.index_select(1, order) for s in states]
+            y, finals = self._layers(input.data, states, ragged, False)
+            finals = [f if back is None else f.index_select(1, back) for f in finals]
+            return PackedSequence(y, input.batch_sizes, order, back), self._pack_state(finals)
         self._check_input(input, (2, 3))
         if input.dim() == 2:
             if lengths is not None:
@@ -176,20 +177,14 @@ class Recurrent(nn.Module):
             return y.squeeze(1 if not self.batch_first else 0), self._map(state, lambda s: s.squeeze(1))
         B, T = input.shape[:2] if self.batch_first else (input.shape[1], input.shape[0])
         states = self._states(hx, B, input)
-        if lengths is None:
-            y, finals = self._layers(input, states, None, self.batch_first)
-            return y, self._pack_state(finals)
-        packing = Packing.of_lengths(lengths, T, B, input.device)
-        x = input.transpose(0, 1) if self.batch_first else input
-        rows, finals = self._layers(packing.pack(x), [packing.sort(s) for s in states], packing.batch_sizes, False)
-        y = packing.pad(rows, T, B)
-        y = y.transpose(0, 1).contiguous() if self.batch_first else y
-        return y, self._pack_state([packing.unsort(f) for f in finals])
+        ragged = None if lengths is None else Ragged.of_lengths(lengths, T, B)
+        y, finals = self._layers(input, states, ragged, self.batch_first)
+        return y, self._pack_state(finals)
 
     def _layers(
-        self, x: Tensor, states: Sequence[Tensor], batch_sizes: tuple[int, ...] | None, batch_first: bool
+        self, x: Tensor, states: Sequence[Tensor], ragged: Ragged | None, batch_first: bool
     ) -> tuple[Tensor, list[Tensor]]:
-        """All layers and directions over [T, B, I] or packed [N, I]; states and finals are [L * D, B, H] each."""
+        """All layers and directions; states and finals are [L * D, B, H] each."""
         D, finals = self.num_directions, []
         per_layer = [s.unbind(0) for s in states]
         for layer in range(self.num_layers):
@@ -201,7 +196,7 @@ class Recurrent(nn.Module):
                     x,
                     [s[k] for s in per_layer],
                     {name: getattr(self, full) for name, full in self._names[k]},
-                    batch_sizes=batch_sizes,
+                    ragged=ragged,
                     batch_first=batch_first,
                     reverse=direction == 1,
                     backend=self.backend,

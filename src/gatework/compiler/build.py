@@ -1,0 +1,281 @@
+"""Source to loaded kernel: find a compiler, build once, keep the result on disk, survive whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import shutil
+import stat
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gatework.cells.cell import Cell
+from gatework.compiler.plan import Plan, plan
+from gatework.compiler.render.cpp import CALL, render, skeleton
+from gatework.compiler.trace import Unsupported, fingerprint
+from gatework.compiler.weights import matrix_names, matrix_parameter
+from gatework.errors import GateworkError
+from gatework.say import once
+
+REALS = {torch.float32: "float", torch.float64: "double"}
+
+
+class BuildError(GateworkError):
+    """No kernel could be built: there is no compiler, or it failed."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What kernels are built for.
+
+    Attributes:
+        vector_bytes, registers: width and number of the processor's vector registers.
+        flags: the compiler's flags for this processor.
+        processor: its name and features, as far as they matter for a cached kernel.
+    """
+
+    vector_bytes: int
+    registers: int
+    flags: tuple[str, ...]
+    processor: str
+
+
+@cache
+def machine() -> Machine:
+    """This processor: AVX-512, AVX2 or 16-byte vectors (NEON, SSE2)."""
+    features = _processor_features()
+    digest = hashlib.sha256(" ".join(sorted(features)).encode()).hexdigest()[:12]
+    name = f"{platform.machine()} {digest}"
+    if {"avx512f", "avx512dq", "avx512vl", "avx512bw"} <= features:
+        return Machine(64, 32, ("-march=native",), name)
+    if {"avx2", "fma"} <= features:
+        return Machine(32, 16, ("-march=native",), name)
+    if platform.machine() in ("aarch64", "arm64"):
+        return Machine(16, 32, ("-mcpu=native",), name)
+    return Machine(16, 16, (), name)
+
+
+def _processor_features() -> set[str]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return set()
+    for line in lines:
+        if line.startswith(("flags", "Features")):
+            return set(line.partition(":")[2].split())
+    return set()
+
+
+def compiler() -> str | None:
+    """The C++ compiler: $CXX, g++, clang++ or c++, whichever is there first; None when there is none."""
+    for name in (os.environ.get("CXX"), "g++", "clang++", "c++"):
+        if name and (path := shutil.which(name)):
+            return path
+    return None
+
+
+@cache
+def cache_folder() -> Path:
+    """Where kernels are kept: $GATEWORK_CACHE, else `gatework` in the user's cache folder, else a folder of this process.
+
+    A folder that another user owns or may write to is not used, since what lies in it is executed.
+    """
+    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    folder = Path(os.environ.get("GATEWORK_CACHE") or f"{home}/gatework").expanduser()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = folder.stat()
+        if status.st_uid == os.getuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            return folder
+        reason = "another user may write to it"
+    except OSError as error:
+        reason = error.strerror or str(error)
+    once("cache-folder", f"kernels are not kept: {folder}: {reason}. Set GATEWORK_CACHE to a folder of your own.")
+    return Path(tempfile.mkdtemp(prefix="gatework-"))
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a launch must know of a kernel.
+
+    Attributes:
+        products: of each recurrent product its parameter's name, its position in it and its operand's state.
+        vectors: of each vector its parameter's name and row.
+        saved: values of [N, H] that forward leaves for backward.
+    """
+
+    products: tuple[tuple[str, str, int, int], ...]
+    vectors: tuple[tuple[str, int], ...]
+    saved: int
+
+    @classmethod
+    def of(cls, plan: Plan) -> Facts:
+        """The facts of a plan."""
+        cell = plan.cell
+        products = tuple(
+            (*matrix_parameter(p.key), matrix_names(cell, p.key).index(p.name), p.operand) for p in plan.products
+        )
+        return cls(products, tuple((key, cell.declared[key].names.index(name)) for key, name in plan.vectors), len(plan.saved))
+
+    @classmethod
+    def from_json(cls, text: str) -> Facts:
+        """Read what `to_json` wrote."""
+        value = json.loads(text)
+        return cls(tuple(tuple(p) for p in value["products"]), tuple(tuple(v) for v in value["vectors"]), value["saved"])
+
+    def to_json(self) -> str:
+        """As text."""
+        return json.dumps(asdict(self))
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A loaded kernel.  `forward` and `backward` take the address of a filled call and return 0, or 1 out of memory."""
+
+    key: str
+    facts: Facts
+    source: Path
+    forward: Any
+    backward: Any
+
+
+_loaded: dict[str, Kernel] = {}
+_lock = threading.Lock()
+
+
+def kernel(cell: Cell, dtype: torch.dtype) -> Kernel:
+    """The kernel of a cell for a dtype: from memory, from disk, or built now.
+
+    Raises Unsupported when the compiler cannot take the step, BuildError when there is no working C++ compiler.
+    """
+    if dtype not in REALS:
+        raise Unsupported(f"{dtype} is not compiled so far, only float32 and float64.")
+    key = kernel_key(cell, dtype)
+    with _lock:
+        if key not in _loaded:
+            _loaded[key] = _load(key, cell, dtype)
+        return _loaded[key]
+
+
+def loaded(key: str) -> Kernel:
+    """A kernel that this process has loaded, by its key.  Raises BuildError when it has not."""
+    if key not in _loaded:
+        raise BuildError(f"kernel {key} is not loaded in this process; run its layer once before.")
+    return _loaded[key]
+
+
+def kernel_key(cell: Cell, dtype: torch.dtype) -> str:
+    """A name for everything that a kernel's machine code depends on."""
+    path = compiler()
+    status = os.stat(path) if path else None
+    tool = (path, status.st_size, status.st_mtime_ns) if status else None
+    parts = (fingerprint(cell), str(dtype), torch.__version__, machine(), tool, command("", "", dtype), _version())
+    return f"{cell.name}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:24]}"
+
+
+@cache
+def _version() -> str:
+    """A hash of the compiler's own text, so that a changed Gatework never meets an old kernel."""
+    here = Path(__file__).parent
+    texts = [(here / name).read_text() for name in ("trace.py", "plan.py", "render/cpp.py", "build.py")]
+    return hashlib.sha256(repr((texts, skeleton(), CALL)).encode()).hexdigest()
+
+
+def command(source: str, target: str, dtype: torch.dtype) -> list[str]:
+    """The compiler's command line, without the compiler."""
+    m = machine()
+    sizes = [f"-DREAL={REALS[dtype]}", f"-DVECTOR_BYTES={m.vector_bytes}", f"-DVECTOR_REGISTERS={m.registers}"]
+    # no -ffast-math: it would fold away the rounding that exp relies on, and infinities
+    return ["-std=c++17", "-O2", *m.flags, "-fPIC", "-shared", "-fno-math-errno", "-fno-trapping-math", *sizes, source, "-o", target]
+
+
+def _load(key: str, cell: Cell, dtype: torch.dtype) -> Kernel:
+    folder = cache_folder()
+    for attempt in range(2):
+        library, facts = folder / f"{key}.so", folder / f"{key}.json"
+        if attempt or not library.exists():
+            folder = _build(key, plan(cell), dtype, folder, again=attempt > 0)
+            library, facts = folder / f"{key}.so", folder / f"{key}.json"
+        try:
+            return _open(key, library, Facts.from_json(facts.read_text()))
+        except (OSError, ValueError, KeyError, AttributeError) as error:  # a damaged entry: build it again, once
+            if attempt:
+                raise BuildError(f"the kernel {library} was built but cannot be loaded: {error}") from error
+    raise AssertionError("unreachable")
+
+
+def _open(key: str, path: Path, facts: Facts) -> Kernel:
+    library = ctypes.CDLL(str(path))
+    for function in (library.gatework_forward, library.gatework_backward):
+        function.argtypes, function.restype = [ctypes.c_void_p], ctypes.c_int
+    library.gatework_threads.argtypes = [ctypes.c_void_p] * 3
+    library.gatework_threads(*_team_functions())
+    return Kernel(key, facts, path.with_suffix(".cpp"), library.gatework_forward, library.gatework_backward)
+
+
+@cache
+def _team_functions() -> tuple[int | None, int | None, int | None]:
+    """Addresses in the OpenMP library that torch runs on, so that both share one set of threads."""
+    try:
+        lines = Path("/proc/self/maps").read_text().splitlines()
+    except OSError:
+        return None, None, None
+    for path in sorted({line.split()[-1] for line in lines if "libgomp" in line}, key=lambda p: "torch" not in p):
+        library = ctypes.CDLL(path)
+        names = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
+        start, rank, size = (ctypes.cast(getattr(library, name), ctypes.c_void_p).value for name in names)
+        return start, rank, size
+    return None, None, None
+
+
+def _build(key: str, plan: Plan, dtype: torch.dtype, folder: Path, again: bool) -> Path:
+    """Build into a folder, or into one of this process when that cannot be written; returns the folder used."""
+    path = compiler()
+    if path is None:
+        raise BuildError("no C++ compiler was found (g++, clang++ or $CXX); install one, such as Debian's g++.")
+    source = render(plan)
+    try:
+        with _sole_builder(folder / f"{key}.lock"):
+            if again or not (folder / f"{key}.so").exists():  # another process may have been faster
+                _compile(path, source, key, Facts.of(plan), dtype, folder)
+        return folder
+    except OSError as error:
+        private = Path(tempfile.mkdtemp(prefix="gatework-"))
+        once("cache-folder", f"kernels are not kept: {folder}: {error.strerror}. Set GATEWORK_CACHE to a folder that can be written.")
+        _compile(path, source, key, Facts.of(plan), dtype, private)
+        return private
+
+
+@contextmanager
+def _sole_builder(path: Path) -> Iterator[None]:
+    """Hold a lock that ends with the process, however that ends."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _compile(path: str, source: str, key: str, facts: Facts, dtype: torch.dtype, folder: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix=f"{key}-", dir=folder) as room:
+        text, library = Path(room) / "kernel.cpp", Path(room) / "kernel.so"
+        text.write_text(source)
+        (Path(room) / "facts.json").write_text(facts.to_json())
+        done = subprocess.run([path, *command(str(text), str(library), dtype)], capture_output=True, text=True, check=False)
+        if done.returncode:
+            detail = "\n".join(line for line in done.stderr.splitlines() if "error" in line)[:2000] or done.stderr[:2000]
+            raise BuildError(f"{path} failed on the kernel of {key}:\n{detail}")
+        os.replace(text, folder / f"{key}.cpp")
+        os.replace(Path(room) / "facts.json", folder / f"{key}.json")
+        os.replace(library, folder / f"{key}.so")  # last: its presence says that the entry is whole

@@ -1,0 +1,83 @@
+"""Sequences of unequal length, so that padding is never computed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+from gatework.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Ragged:
+    """How long the sequences of a batch are.
+
+    Attributes:
+        batch_sizes: rows that are still running at each time step: falling, none 0.
+        sizes, offsets: the same as a tensor [T'], and the packed row at which each time step begins.
+        lengths: [B] lengths, falling.
+        order: [B] the batch's rows by falling length; None when packed, where rows lie in that order.
+        packed: inputs and outputs are packed rows [N, ...] instead of padded [T, B, ...].
+    """
+
+    batch_sizes: tuple[int, ...]
+    sizes: Tensor
+    offsets: Tensor
+    lengths: Tensor
+    order: Tensor | None
+    packed: bool
+
+    @classmethod
+    def of_lengths(cls, lengths: Tensor | Sequence[int], T: int, B: int) -> Ragged:
+        """Plan a padded batch.
+
+        Raises InputError unless there is one whole number in 0..T for each of the B rows.
+        """
+        given = torch.as_tensor(lengths, device="cpu")
+        if given.shape != (B,):
+            raise InputError(f"lengths has shape {tuple(given.shape)}; expected ({B},), one length for each row of the batch.")
+        if given.is_floating_point() or given.is_complex() or given.dtype == torch.bool:
+            raise InputError(f"lengths is {given.dtype}; expected whole numbers, such as torch.long.")
+        given = given.long()
+        if B and (int(given.min()) < 0 or int(given.max()) > T):
+            row = int(((given < 0) | (given > T)).nonzero()[0])
+            raise InputError(f"lengths[{row}] is {int(given[row])}; expected 0..{T}, since x has {T} time steps.")
+        ordered, order = torch.sort(given, descending=True, stable=True)
+        longest = int(ordered[0]) if B else 0
+        sizes = (ordered[None, :] > torch.arange(longest)[:, None]).sum(1)
+        return cls(tuple(sizes.tolist()), sizes, sizes.cumsum(0) - sizes, ordered, order, False)
+
+    @classmethod
+    def of_packed(cls, packed: PackedSequence) -> Ragged:
+        """The lengths that a PackedSequence carries."""
+        sizes = packed.batch_sizes
+        B = int(sizes[0])
+        lengths = (sizes[None, :] > torch.arange(B)[:, None]).sum(1)
+        return cls(tuple(sizes.tolist()), sizes, sizes.cumsum(0) - sizes, lengths, None, True)
+
+    def _index(self, T: int, B: int, device: torch.device) -> Tensor:
+        assert self.order is not None
+        steps = torch.arange(len(self.batch_sizes))
+        running = self.lengths[None, :] > steps[:, None]
+        return (steps[:, None] * B + self.order[None, :])[running].to(device)
+
+    def pack(self, x: Tensor) -> Tensor:
+        """Padded [T, B, I] to packed [N, I]."""
+        T, B, width = x.shape
+        return x.reshape(T * B, width).index_select(0, self._index(T, B, x.device))
+
+    def pad(self, y: Tensor, T: int, B: int) -> Tensor:
+        """Packed [N, H] to padded [T, B, H], zero past each length."""
+        return y.new_zeros((T * B, y.shape[-1])).index_copy(0, self._index(T, B, y.device), y).view(T, B, y.shape[-1])
+
+    def sort(self, state: Tensor) -> Tensor:
+        """A state [B, H] by falling length."""
+        return state if self.order is None else state.index_select(0, self.order.to(state.device))
+
+    def unsort(self, state: Tensor) -> Tensor:
+        """A state [B, H] in the caller's order again."""
+        return state if self.order is None else state.index_select(0, torch.argsort(self.order).to(state.device))

@@ -1,0 +1,267 @@
+// One layer and direction forward in time.
+#pragma once
+#include "layout.h"
+
+struct Forward {
+    const Call& a;
+    const Steps steps;
+    const Rows x, y;
+    const Panels units, gates;  // of recurrent products (Cell::UV vectors a panel) and of input products
+    const int HV;               // vectors that hold H units
+    const long HP, HW;          // units padded for the products, and for one gate of the input products
+    const bool rows_split;
+    const int team;
+    real *W, *U, *b_ih, *b_hh, *vectors, *xp, *buffer, *operands[2][Cell::STATES], *states[Cell::STATES];
+    const real** pointers;
+    long chunk, tokens, per_thread;
+    Barrier* barrier;
+
+    static constexpr int UV = Cell::UV;
+    static int unit_panels(int hv) { return (hv + UV - 1) / UV; }
+
+    explicit Forward(const Call& call)
+        : a(call), steps(call), x{(real*)a.x, a.x_time, a.x_batch, a.packed != 0}, y{(real*)a.y, a.y_time, a.y_batch, a.packed != 0},
+          units(0), gates((a.H + L - 1) / L), HV((a.H + L - 1) / L), HP(unit_panels(HV) * UV * L), HW(gates.padded * (long)L),
+          rows_split(split_rows(a, team_for(a, flops(), unit_panels(HV)), unit_panels(HV))), team(team_for(a, flops(), unit_panels(HV))) {}
+
+    double flops() const { return 2.0 * a.B * a.H * (Cell::PRODUCTS * a.H + Cell::GATES * a.I); }
+
+    void reserve(Arena& arena) {
+        const long most = rows_split ? (a.B + team - 1) / team : a.B;
+        chunk = steps_per_chunk(a, most, Cell::GATES * HW);
+        tokens = chunk * most;
+        per_thread = 2 * tokens + 8 * (most + 8);
+        barrier = arena.take<Barrier>(1);
+        W = arena.take<real>(Cell::GATES * HW * a.I);
+        U = arena.take<real>(Cell::PRODUCTS * HP * a.H);
+        b_ih = arena.take<real>(Cell::GATES * HW);
+        b_hh = arena.take<real>(Cell::PRODUCTS * HP);
+        vectors = arena.take<real>((Cell::VECTORS + 1) * HP);
+        xp = arena.take<real>((rows_split ? team : 1) * tokens * Cell::GATES * HW);
+        buffer = arena.take<real>((rows_split ? team * most : team * a.B) * Cell::PRODUCTS * UV * L);
+        pointers = arena.take<const real*>(team * per_thread);
+        for (int s = 0; s < Cell::STATES; s++) {
+            states[s] = operands[0][s] = arena.take<real>(a.B * HP);
+            operands[1][s] = Cell::is_operand(s) ? arena.take<real>(a.B * HP) : states[s];
+        }
+    }
+
+    void pack(int rank, int size) {
+        int task = 0;
+        const auto mine = [&] { return task++ % size == rank; };
+        for (int g = 0; g < Cell::GATES; g++)
+            for (int p = 0; p < gates.count; p++)
+                if (mine()) {
+                    const long first = gates.first(p) * (long)L;
+                    pack_transposed(W + (g * HW + first) * a.I, gates.width(p), (real*)a.w_ih + (g * a.H + first) * a.I, a.I, a.H - first, a.I);
+                }
+        for (int p = 0; p < unit_panels(HV); p++)
+            for (int c = 0; c < Cell::CHUNKS; c++)
+                if (mine())
+                    for (int u = 0; u < UV; u++)
+                        for (int j = 0; j < Cell::chunk_size(c); j++) pack_unit(p, c, u, j);
+        if (rank) return;
+        for (int g = 0; g < Cell::GATES; g++) copy_padded(b_ih + g * HW, (real*)a.b_ih + g * a.H, a.b_ih, HW);
+        for (int p = 0; p < unit_panels(HV); p++)
+            for (int u = 0; u < UV; u++)
+                for (int j = 0; j < Cell::PRODUCTS; j++)
+                    for (int lane = 0; lane < L; lane++) {
+                        const long h = (p * UV + u) * L + lane;
+                        b_hh[((p * UV + u) * Cell::PRODUCTS + j) * L + lane] = a.b_hh[j] && h < a.H ? ((real*)a.b_hh[j])[h] : 0;
+                    }
+        for (int v = 0; v < Cell::VECTORS; v++) copy_padded(vectors + v * HP, (real*)a.vectors[v], true, HP);
+        for (int s = 0; s < Cell::STATES; s++)
+            for (long b = 0; b < a.B; b++) {
+                const real* from = (real*)a.first[s] + steps.place(b) * a.H;
+                copy_padded(operands[0][s] + b * HP, from, true, HP);
+                if (Cell::is_operand(s)) copy_padded(operands[1][s] + b * HP, from, true, HP);
+            }
+    }
+    void copy_padded(real* to, const real* from, bool there, long width) const {
+        if (there) memcpy(to, from, a.H * sizeof(real));
+        memset(to + (there ? a.H : 0), 0, (width - (there ? a.H : 0)) * sizeof(real));
+    }
+    real* chunk_panel(int p, int c) const { return U + (p * (long)Cell::PRODUCTS + Cell::chunk_first(c)) * UV * L * a.H; }
+    void pack_unit(int p, int c, int u, int j) {  // one vector of columns, interleaved: [K][u][j][L]
+        const int width = UV * Cell::chunk_size(c);
+        real* to = chunk_panel(p, c) + (u * Cell::chunk_size(c) + j) * L;
+        const real* from = (real*)a.U[Cell::chunk_first(c) + j];
+        const long first = (p * UV + u) * (long)L;
+        for (long k0 = 0; k0 < a.H; k0 += 16)
+            for (int lane = 0; lane < L; lane++)
+                for (long k = k0; k < k0 + 16 && k < a.H; k++)
+                    to[k * width * L + lane] = first + lane < a.H ? from[(first + lane) * a.H + k] : 0;
+    }
+
+    void run(int rank, int size) {
+        pack(rank, size);
+        clear_padding(rank, size);
+        barrier->wait(size);
+        const Share share(a, rows_split, rank, size);
+        const real** p = pointers + rank * per_thread;
+        const long most = rows_split ? (a.B + team - 1) / team : a.B;
+        real* mine = rows_split ? xp + rank * tokens * Cell::GATES * HW : xp;
+        real* room = buffer + rank * most * Cell::PRODUCTS * UV * L;
+        for (long k = 0; k < a.T; k += chunk) {
+            const long stop = k + chunk < a.T ? k + chunk : a.T;
+            inputs(share, p, mine, k, stop);
+            const real* at = mine;
+            for (long s = k; s < stop; s++) {
+                const long n = share.count(steps.active(steps.time(s)));
+                step(share, p + 2 * tokens, at, room, s, n);
+                at += n * Cell::GATES * HW;
+                if (!rows_split) barrier->wait(size);
+            }
+        }
+        finish(share);
+    }
+
+    void clear_padding(int rank, int size) {  // outputs past a row's length
+        if (!a.batch_sizes || a.packed) return;
+        for (long t = rank; t < a.full_T; t += size)
+            for (long b = t < a.T ? steps.active(t) : 0; b < a.B; b++) memset(steps.at(y, t, b), 0, a.H * sizeof(real));
+    }
+
+    void inputs(const Share& share, const real** p, real* to, long from, long stop) {
+        const real** in = p;
+        real** out = (real**)(p + tokens);
+        long m = 0;
+        for (long k = from; k < stop; k++) {
+            const long t = steps.time(k), n = share.count(steps.active(t));
+            for (long i = 0; i < n; i++, m++) in[m] = steps.at(x, t, share.row(i)), out[m] = to + m * Cell::GATES * HW;
+        }
+        // a thread that owns units computes the panels that cover them: its vectors are first_unit .. last_unit
+        const int first = share.begin(unit_panels(HV)) * UV, last = share.end(unit_panels(HV)) * UV;
+        for (int g = 0; g < Cell::GATES; g++)
+            for (int q = 0; q < gates.count; q++) {
+                if (gates.first(q) >= last || gates.first(q) + gates.width(q) <= first) continue;
+                const long column = g * HW + gates.first(q) * (long)L;
+                if (rows_split || (gates.first(q) >= first && gates.first(q) + gates.width(q) <= last))
+                    product(in, 0, W + column * a.I, gates.width(q), a.I, b_ih + column, out, column, m);
+                else shared_panel(in, out, m, g, q, first, last);
+            }
+    }
+    // A panel that two threads need: computed aside, and only this thread's vectors are written.
+    void shared_panel(const real** in, real** out, long m, int g, int q, int first, int last) {
+        const long column = g * HW + gates.first(q) * (long)L;
+        alignas(64) real aside[8 * 4 * L];
+        real* rows[8];
+        for (int i = 0; i < 8; i++) rows[i] = aside + i * 4 * L;
+        for (long r = 0; r < m; r += 8) {
+            const long n = m - r < 8 ? m - r : 8;
+            product(in + r, 0, W + column * a.I, gates.width(q), a.I, b_ih + column, rows, 0, n);
+            for (long i = 0; i < n; i++)
+                for (int v = 0; v < gates.width(q); v++)
+                    if (gates.first(q) + v >= first && gates.first(q) + v < last) store(out[r + i] + column + v * L, load(rows[i] + v * L));
+        }
+    }
+
+    void step(const Share& share, const real** p, const real* xt, real* room, long k, long n) {
+        const long t = steps.time(k);
+        const int now = k & 1;
+        const real** in = p;
+        real** sums = (real**)(p + (share.rows + 8));
+        for (long i = 0; i < n; i++) sums[i] = room + i * Cell::PRODUCTS * UV * L;
+        const int first = share.begin(unit_panels(HV)), last = share.end(unit_panels(HV));
+        int operand = -1;
+        for (int i = 0; i < last - first; i++) {
+            const int panel = now ? last - 1 - i : first + i;  // back and forth: what was read last is still in cache
+            for (int c = 0; c < Cell::CHUNKS; c++) {
+                if (operand != Cell::chunk_state(c)) {
+                    operand = Cell::chunk_state(c);
+                    for (long r = 0; r < n; r++) in[r] = operands[now][operand] + share.row(r) * HP;
+                }
+                const long column = Cell::chunk_first(c) * (long)L;
+                product(in, 0, chunk_panel(panel, c), UV * Cell::chunk_size(c), a.H,
+                        b_hh + panel * (long)UV * Cell::PRODUCTS * L + column, sums, column, n);
+            }
+            pointwise(share, t, now, panel, xt, room, n);
+        }
+    }
+
+    void pointwise(const Share& share, long t, int now, int panel, const real* xt, const real* room, long n) {
+        for (int u = 0; u < UV; u++) {
+            const int v = panel * UV + u;
+            if (v >= HV) return;
+            const long at = v * (long)L;
+            const int valid = a.H - at < L ? a.H - at : L;
+            V vec[Cell::VECTORS + 1];
+            for (int i = 0; i < Cell::VECTORS; i++) vec[i] = load(vectors + i * HP + at);
+            for (long r = 0; r < n; r++) {
+                const long b = share.row(r);
+                V gate[Cell::GATES + 1], sum[Cell::PRODUCTS + 1], old[Cell::STATES], fresh[Cell::STATES], save[Cell::SAVED + 1];
+                for (int g = 0; g < Cell::GATES; g++) gate[g] = load(xt + (r * Cell::GATES + g) * HW + at);
+                for (int j = 0; j < Cell::PRODUCTS; j++) sum[j] = load(room + ((r * UV + u) * Cell::PRODUCTS + j) * L);
+                for (int s = 0; s < Cell::STATES; s++) old[s] = load(operands[now][s] + b * HP + at);
+                Cell::forward(gate, sum, old, vec, fresh, save);
+                for (int s = 0; s < Cell::STATES; s++) store(operands[!now][s] + b * HP + at, fresh[s]);
+                real* out = steps.at(y, t, b) + at;
+                if (valid == L) store(out, fresh[0]);
+                else store_part(out, fresh[0], valid);
+                if (!a.train) continue;
+                const long token = steps.token(t, b);
+                for (int i = 0; i < Cell::SAVED; i++) store((real*)a.saved + (token * Cell::SAVED + i) * HV * L + at, save[i]);
+                for (int s = 1; s < Cell::STATES; s++) store((real*)a.sequence[s] + token * HV * L + at, fresh[s]);
+            }
+        }
+    }
+
+    void finish(const Share& share) {
+        const long from = share.begin(unit_panels(HV)) * (long)UV * L, to = share.end(unit_panels(HV)) * (long)UV * L;
+        const long stop = to < a.H ? to : a.H;
+        if (from >= stop) return;
+        for (long i = 0; i < share.rows; i++) {
+            const long b = share.row(i), last = a.reverse ? a.T : steps.length(b);  // parity of the buffer written last
+            for (int s = 0; s < Cell::STATES; s++)
+                memcpy((real*)a.last[s] + steps.place(b) * a.H + from, operands[last & 1][s] + b * HP + from, (stop - from) * sizeof(real));
+        }
+    }
+};
+
+// A few tokens without gradients: dot products on the weights as they lie, nothing packed.
+static void forward_one(const Call& a) {
+    const Steps steps(a);
+    const Rows x{(real*)a.x, a.x_time, a.x_batch, a.packed != 0}, y{(real*)a.y, a.y_time, a.y_batch, a.packed != 0};
+    for (long b = 0; b < a.B; b++)
+        for (long h = 0; h < a.H; h += L) {
+            const int n = a.H - h < L ? a.H - h : L;
+            V gate[Cell::GATES + 1], sum[Cell::PRODUCTS + 1], old[Cell::STATES], fresh[Cell::STATES], vec[Cell::VECTORS + 1], save[Cell::SAVED + 1];
+            const auto part = [&](const real* p) { return n == L ? load(p + h) : load_part(p + h, n); };
+            for (int g = 0; g < Cell::GATES; g++) {
+                gate[g] = dots((real*)a.w_ih + (g * a.H + h) * a.I, a.I, n, steps.at(x, 0, b), a.I);
+                if (a.b_ih) gate[g] += part((real*)a.b_ih + g * a.H);
+            }
+            for (int c = 0; c < Cell::CHUNKS; c++)
+                for (int j = Cell::chunk_first(c); j < Cell::chunk_first(c) + Cell::chunk_size(c); j++) {
+                    sum[j] = dots((real*)a.U[j] + h * a.H, a.H, n, (real*)a.first[Cell::chunk_state(c)] + b * a.H, a.H);
+                    if (a.b_hh[j]) sum[j] += part((real*)a.b_hh[j]);
+                }
+            for (int s = 0; s < Cell::STATES; s++) old[s] = part((real*)a.first[s] + b * a.H);
+            for (int i = 0; i < Cell::VECTORS; i++) vec[i] = part((real*)a.vectors[i]);
+            Cell::forward(gate, sum, old, vec, fresh, save);
+            for (int s = 0; s < Cell::STATES; s++) store_part((real*)a.last[s] + b * a.H + h, fresh[s], n);
+            store_part(steps.at(y, 0, b) + h, fresh[0], n);
+        }
+}
+
+static thread_local Arena arena;
+
+extern "C" int gatework_forward(const Call* call) {
+    if (call->T == 1 && call->B <= 2 && !call->train && !call->batch_sizes) {
+        forward_one(*call);
+        return 0;
+    }
+    try {
+        Forward work(*call);
+        Arena measure;
+        work.reserve(measure);
+        arena.begin(measure.taken());
+        work.reserve(arena);
+        new (work.barrier) Barrier;
+        on_team(work.team, [&](int rank, int size) { work.run(rank, size); });
+        arena.end();
+        return 0;
+    } catch (const std::bad_alloc&) {
+        return 1;
+    }
+}

@@ -1,0 +1,91 @@
+// Teams of threads from the OpenMP runtime that torch itself uses, a barrier, and memory that is kept between calls.
+#pragma once
+#include <atomic>
+#include <cstdlib>
+#include <new>
+#include <sys/mman.h>
+#include <sched.h>
+#include <thread>
+#include <vector>
+
+typedef void (*Region)(void*);
+// GOMP_parallel, omp_get_thread_num, omp_get_num_threads of torch's library; null where it has none.
+static void (*team_start)(Region, void*, unsigned, unsigned) = nullptr;
+static int (*team_rank)() = nullptr;
+static int (*team_size)() = nullptr;
+
+static inline void relax() {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+}
+
+class Barrier {
+    std::atomic<int> waiting{0}, round{0};
+
+  public:
+    void wait(int team) {
+        if (team == 1) return;
+        const int now = round.load(std::memory_order_relaxed);
+        if (waiting.fetch_add(1, std::memory_order_acq_rel) == team - 1) {
+            waiting.store(0, std::memory_order_relaxed);
+            round.store(now + 1, std::memory_order_release);
+            return;
+        }
+        for (int spins = 0; round.load(std::memory_order_acquire) == now; spins++) {
+            if (spins < 4000) relax();
+            else sched_yield();  // a partner was descheduled: let it run
+        }
+    }
+};
+
+// work(rank, size) on up to `wanted` threads; `size` is what the runtime granted.
+template <class F> static void on_team(int wanted, F work) {
+    if (wanted <= 1) return work(0, 1);
+    if (team_start) {
+        team_start([](void* f) { (*(F*)f)(team_rank(), team_size()); }, &work, wanted, 0);
+        return;
+    }
+    std::vector<std::thread> others;
+    for (int i = 1; i < wanted; i++) others.emplace_back([&work, i, wanted] { work(i, wanted); });
+    work(0, wanted);
+    for (auto& thread : others) thread.join();
+}
+
+// One growing block of scratch memory for each calling thread, reused by the next call. Pages of 2 MB where the system
+// gives them. A block over KEEP bytes goes back when the call ends.
+class Arena {
+    static constexpr size_t PAGE = 2 << 20, KEEP = 256 << 20;
+    char* base = nullptr;
+    size_t size = 0, used = 0;
+    void release() {
+        if (base) munmap(base, size);
+        base = nullptr, size = 0;
+    }
+
+  public:
+    ~Arena() { release(); }
+    void begin(size_t bytes) {  // throws std::bad_alloc
+        used = 0;
+        bytes = (bytes + PAGE - 1) / PAGE * PAGE;
+        if (bytes <= size) return;
+        release();
+        void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (p == MAP_FAILED) throw std::bad_alloc();
+#ifdef MADV_HUGEPAGE
+        madvise(p, bytes, MADV_HUGEPAGE);
+#endif
+        base = (char*)p, size = bytes;
+    }
+    void end() {
+        if (size > KEEP) release();
+    }
+    template <class T> T* take(size_t count) {
+        T* p = (T*)(base + used);
+        used += (count * sizeof(T) + 127) / 64 * 64;
+        return p;
+    }
+    size_t taken() const { return used; }
+};
