@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gatework.cells import Cell, catalogue
+from gatework.cli.flags import shown
 from gatework.tasks import task, tasks
 from gatework.tasks.config import fields
 
@@ -62,7 +63,7 @@ def settings_table(name: str) -> str:
     """Every field of a task's configuration as a Markdown table."""
     rows = ["| setting | takes | default | meaning |", "|---|---|---|---|"]
     for field in fields(task(name).Config):
-        cells = (f"`{field.name}`", field.expected, f"`{field.default}`", field.help)
+        cells = (f"`{field.name}`", field.expected, f"`{shown(field.default)}`", field.help)
         rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(rows)
 

@@ -43,7 +43,7 @@ def add_settings(parser: argparse.ArgumentParser, task: type[Task]) -> None:
         if field.group not in groups:
             groups[field.group] = parser.add_argument_group(f"settings: {field.group}" if field.group else "settings")
         name = field.name.replace("_", "-")
-        about = f"{field.help} ({field.expected}; default {_shown(field.default)})".replace("%", "%%")
+        about = f"{field.help} ({field.expected}; default {shown(field.default)})".replace("%", "%%")
         spellings = {f"--{name}": about}
         if field.group:
             spellings[f"--{field.group}.{name}"] = argparse.SUPPRESS
@@ -64,7 +64,7 @@ def _placeholder(field: Setting) -> str:
     return "NAME"
 
 
-def _shown(default: object) -> str:
+def shown(default: object) -> str:
     """A default as it would be typed."""
     if isinstance(default, list | tuple):
         return ",".join(map(str, default)) or "none"
