@@ -168,7 +168,7 @@ class Panel:
             ends=offsets[:-1] + self.lengths,
             values=np.where(beyond, np.nan, spread(self.values, np.nan)),
             observed=spread(self.observed, False) & ~beyond,
-            past=spread(self.past, np.nan),
+            past=np.where(beyond[:, None], np.float32("nan"), spread(self.past, np.nan)),
             future=spread(self.future, np.nan),
         )
         extended._require_future(beyond)

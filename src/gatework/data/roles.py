@@ -131,6 +131,9 @@ def _id(source: Source, taken: list[str], time: str | None) -> str | None:
             return name
     if time is None or frame[time].n_unique() == len(frame):
         return None
+    # a column with more than half as many values as there are rows counts or measures; it does not name series
+    free = [name for name in free if name.strip().casefold() not in TARGET_NAMES]
+    free = [name for name in free if frame[name].n_unique() <= len(frame) // 2]
     texts = [name for name in free if _is_text(frame[name])]
     whole = [name for name in free if frame[name].dtype.is_integer()]
     for group in (texts, whole):

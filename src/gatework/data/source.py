@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import gzip
+import io
+import json
 import re
 import warnings
 import zlib
@@ -187,14 +189,23 @@ def _separator(line: str) -> str:
 
 
 def _read_lines(path: Path, packed: bool) -> pd.DataFrame:
-    try:
-        return pd.read_json(path, lines=True, convert_dates=False, dtype=True, compression="gzip" if packed else None)
-    except ValueError as error:
-        if isinstance(error, UnicodeDecodeError):
-            raise
-        raise InputError(
-            f'{path} is not JSON lines: {error}. Expected one object a line, {{"ds": ..., "y": ...}}.'
-        ) from error
+    rows = []
+    with _open(path, packed) as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line.decode("utf-8-sig"))
+            except (json.JSONDecodeError, RecursionError) as error:
+                row = error
+            if not isinstance(row, dict):
+                shown = line[:40].decode(errors="replace").strip()
+                raise InputError(
+                    f"line {number} of {path} is not a JSON object: {shown!r}. Expected one object a line, "
+                    '{"ds": ..., "y": ...}; mend that line.'
+                )
+            rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
@@ -208,23 +219,25 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         raise InputError(f"{path} is not a Parquet file that can be read: {error}. Get or write it again.") from error
 
 
+def _open(path: Path, packed: bool) -> io.BufferedIOBase:
+    return gzip.open(path, "rb") if packed else path.open("rb")
+
+
 def _first_line(path: Path, packed: bool) -> str:
     """The first line that is not blank; InputError when the file has none or is UTF-16."""
-    opener: Any = gzip.open if packed else open
-    with opener(path, "rb") as file:
+    with _open(path, packed) as file:
         for line in file:
             if line.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in line:
                 raise InputError(
                     f"{path} is not UTF-8 text: it looks like UTF-16 or a binary file. Save it as UTF-8 CSV."
                 )
             if line.strip():
-                return str(line.decode("utf-8-sig"))
+                return line.decode("utf-8-sig")
     raise InputError(f"{path} holds blank lines only. Expected a header line and rows; check how it was written.")
 
 
 def _encoding_message(path: Path, packed: bool) -> str:
-    opener: Any = gzip.open if packed else open
-    with opener(path, "rb") as file:
+    with _open(path, packed) as file:
         for number, line in enumerate(file, 1):
             try:
                 line.decode("utf-8")
