@@ -197,6 +197,13 @@ CASES = {
         "Expected one row per series and time",
         "average or drop the repeats",
     ),
+    "duplicate timestamps, values that repeat": (
+        frame(ds=np.repeat(DAYS, 2), count=[1, 2] * 6),
+        {},
+        "2024-01-01 stands in rows 1, 2",
+        "Expected one row per series and time",
+        "id_column=",
+    ),
     "duplicate timestamps in a series": (
         frame(unique_id=list("aabb"), ds=[DAYS[0], DAYS[0], DAYS[0], DAYS[1]], y=range(4)),
         {},

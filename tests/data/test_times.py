@@ -28,8 +28,8 @@ def days(times) -> list[str]:
 @pytest.mark.parametrize(
     "form",
     ["%Y-%m-%d", "%Y/%m/%d", "%Y%m%d", "%d.%m.%Y", "%d.%m.%y", "%m/%d/%Y", "%d/%m/%Y", "%m/%d/%y", "%d-%m-%Y",
-     "%d-%b-%Y",     "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%m/%d/%Y %H:%M",
-     "%d.%m.%Y %H:%M:%S", "%m/%d/%Y %I:%M %p", " %Y-%m-%d "],
+     "%d-%b-%Y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M",
+     "%m/%d/%Y %H:%M", "%d.%m.%Y %H:%M:%S", "%m/%d/%Y %I:%M %p", " %Y-%m-%d "],
 )  # fmt: skip
 def test_ways_of_writing_dates(form):
     assert days(read([pd.Timestamp(day).strftime(form) for day in EXPECTED])) == EXPECTED

@@ -135,7 +135,8 @@ def _id(source: Source, taken: list[str], time: str | None) -> str | None:
     free = [name for name in free if name.strip().casefold() not in TARGET_NAMES]
     free = [name for name in free if frame[name].n_unique() <= len(frame) // 2]
     texts = [name for name in free if _is_text(frame[name])]
-    whole = [name for name in free if frame[name].dtype.is_integer()]
+    numeric = [name for name in frame.columns if name not in taken and frame[name].dtype.is_numeric()]
+    whole = [name for name in free if frame[name].dtype.is_integer() and numeric != [name]]  # that one is the target
     for group in (texts, whole):
         found = [name for name in group if frame.select(name, time).is_unique().all()]
         if len(found) > 1:
