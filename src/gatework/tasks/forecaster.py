@@ -177,7 +177,7 @@ class Forecaster(Task):
         self.check_trained()
         panel = self.schema_.read(data, future).extend(self.config_.horizon)
         series, origins = (place.numpy() for place in last(panel).locate(torch.arange(len(panel))))
-        quantiles = forecast(list(self.nets_), self._windows(panel), series, origins, self.config_.horizon)
+        quantiles = forecast(self.nets_, self._windows(panel), series, origins, self.config_.horizon, self.config_.levels)
         columns = forecast_columns(self.calibration_.apply(quantiles), self.config_.levels, self.config_.quantiles)
         return to_frame(panel, columns, series, origins)
 
@@ -252,7 +252,7 @@ class Forecaster(Task):
         """Steps the network forecasts at once: all, or a season of them."""
         if self.config_.decoder == "direct":
             return self.config_.horizon
-        return min(self.config_.horizon, max(self.schema_.season, 1))
+        return min(self.config_.horizon, self.config_.columns.season or 1)
 
     def _network(self) -> nn.Module:
         from gatework.nn.forecast import ForecastNet
@@ -283,7 +283,7 @@ class Forecaster(Task):
         config = self.config_
 
         def quantiles(series: Ints, origins: Ints) -> Array:
-            values = forecast(list(nets), windows, series, origins, config.horizon)
+            values = forecast(nets, windows, series, origins, config.horizon, config.levels)
             return calibration.apply(values) if calibration else values
 
         return Backtest.of(windows.panel, index, config.horizon, config.levels, quantiles)
