@@ -17,7 +17,7 @@ struct Backward {
     long chunk, tokens, per_thread, per_packed;
     Barrier* barrier;
 
-    static constexpr long TOKEN_BLOCK = 256, COLUMN_BLOCK = 512;
+    static constexpr long TOKEN_BLOCK = 256, COLUMN_BLOCK = 1024, COLUMN_ROOM = COLUMN_BLOCK + (Cell::STATES + 2) * 4 * L;
     static constexpr int TOTALS = Cell::SLOTS + Cell::VECTORS;
 
     explicit Backward(const Call& call)
@@ -34,7 +34,7 @@ struct Backward {
         chunk = steps_per_chunk(a, most, slot_row());
         tokens = chunk * most;
         per_thread = 2 * tokens + 8 * (most + 8) + TOKEN_BLOCK * 2;
-        per_packed = TOKEN_BLOCK * (COLUMN_BLOCK + 4 * L + 8) + 64;
+        per_packed = TOKEN_BLOCK * (COLUMN_ROOM + 8) + 64;
         barrier = arena.take<Barrier>(1);
         slots = arena.take<real>(a.N * slot_row() + 16);
         UT = arena.take<real>(Cell::PRODUCTS * HP * HP);
@@ -150,33 +150,47 @@ struct Backward {
                 for (int i = 0; i < Cell::SLOTS; i++) store(slot(t, share.row(r)) + i * HP + at, V{});
             return;
         }
-        const auto part = [&](const real* p) { return valid == L ? load(p + at) : load_part(p + at, valid); };
+        const auto part = [&](const real* p) { return valid == L ? load(p) : load_part(p, valid); };
+        const long ahead = a.reverse ? t + 1 : t - 1;  // the step that comes next here, whose values are called for now
+        const long near = ahead >= 0 && ahead < a.T && steps.active(ahead) >= steps.active(t) ? steps.offset(ahead) - steps.offset(t) : 0;
         V vec[Cell::VECTORS + 1], sum[TOTALS + 1] = {};
-        for (int i = 0; i < Cell::VECTORS; i++) vec[i] = load(vectors + i * HP + at);
+        UNROLL for (int i = 0; i < Cell::VECTORS; i++) vec[i] = load(vectors + i * HP + at);
         for (long r = 0; r < n; r++) {
             const long b = share.row(r), token = steps.token(t, b), before = steps.before(t, b);
             V save[Cell::SAVED + 1], old[Cell::STATES], fresh[Cell::STATES], d_fresh[Cell::STATES], d[Cell::SLOTS + 1], d_old[Cell::STATES], d_vec[Cell::VECTORS + 1];
-            for (int i = 0; i < Cell::SAVED; i++) save[i] = load((real*)a.saved + (token * Cell::SAVED + i) * HV * L + at);
-            for (int s = 0; s < Cell::STATES; s++) {
+            UNROLL for (int i = 0; i < Cell::SAVED; i++) {
+                const real* from = (real*)a.saved + (token * Cell::SAVED + i) * HV * L + at;
+                save[i] = load(from);
+                __builtin_prefetch(from + near * Cell::SAVED * HV * L);
+            }
+            UNROLL for (int s = 0; s < Cell::STATES; s++) {
                 const real* sequence = (real*)a.sequence[s];
                 if (Cell::needs_old(s)) {
-                    if (before < 0) old[s] = part((real*)a.first[s] + steps.place(b) * a.H);
-                    else old[s] = s ? load(sequence + steps.token(before, b) * HV * L + at) : part(steps.at(y, before, b));
+                    if (before < 0) old[s] = part((real*)a.first[s] + steps.place(b) * a.H + at);
+                    else old[s] = s ? load(sequence + steps.token(before, b) * HV * L + at) : part(steps.at(y, before, b) + at);
+                    if (s) __builtin_prefetch(sequence + (steps.token(t, b) + 2 * near) * HV * L + at);
                 }
-                if (Cell::needs_new(s)) fresh[s] = s ? load(sequence + token * HV * L + at) : part(steps.at(y, t, b));
-                d_fresh[s] = load(carry[s] + b * HP + at) + (Cell::operand_slots(s) ? load(room + ((r * Cell::STATES + s) * 4 + u) * L) : V{});
+                if (Cell::needs_new(s)) fresh[s] = s ? load(sequence + token * HV * L + at) : part(steps.at(y, t, b) + at);
+                d_fresh[s] = load(carry[s] + b * HP + at);
+                if (Cell::operand_slots(s)) d_fresh[s] += load(room + ((r * Cell::STATES + s) * 4 + u) * L);
             }
-            if (a.gy) d_fresh[0] += part(steps.at(gy, t, b));
+            if (a.gy) {
+                const real* from = steps.at(gy, t, b) + at;
+                d_fresh[0] += part(from);
+                if (near) __builtin_prefetch(steps.at(gy, ahead, b) + at);
+            }
             Cell::backward(save, old, fresh, vec, d_fresh, d, d_old, d_vec);
-            for (int i = 0; i < Cell::SLOTS; i++) {
+            UNROLL for (int i = 0; i < Cell::SLOTS; i++) {
                 if (valid < L) d[i] = keep(d[i], valid);
-                store(slots + token * slot_row() + i * HP + at, d[i]);
+                real* to = slots + token * slot_row() + i * HP + at;
+                store(to, d[i]);
+                __builtin_prefetch(to + near * slot_row(), 1);
                 sum[i] += d[i];
             }
-            for (int i = 0; i < Cell::VECTORS; i++) sum[Cell::SLOTS + i] += d_vec[i];
-            for (int s = 0; s < Cell::STATES; s++) store(carry[s] + b * HP + at, valid < L ? keep(d_old[s], valid) : d_old[s]);
+            UNROLL for (int i = 0; i < Cell::VECTORS; i++) sum[Cell::SLOTS + i] += d_vec[i];
+            UNROLL for (int s = 0; s < Cell::STATES; s++) store(carry[s] + b * HP + at, valid < L ? keep(d_old[s], valid) : d_old[s]);
         }
-        for (int i = 0; i < TOTALS; i++) store(total + i * HP + at, load(total + i * HP + at) + sum[i]);
+        UNROLL for (int i = 0; i < TOTALS; i++) store(total + i * HP + at, load(total + i * HP + at) + sum[i]);
     }
 
     void first_states(const Share& share, const real** p, real* room) {
@@ -239,14 +253,31 @@ struct Backward {
         }
     }
 
-    // d W[g] = sum over tokens of slot[g]^T x;  d U[j] = slot[j]^T (old state). Threads share the rows of the results.
+    // d W[g] = sum over tokens of slot[g]^T x;  d U[j] = slot[j]^T (old state).  Threads share the rows of the results.
+    // Sources of columns are x, then each operand state; blocks of columns are gathered once and serve every slot.
+    struct Source {
+        int state;  // -1: x
+        long first, wide;
+    };
     void weights(int rank, int size, const real** p) {
-        for (int i = 0; i < Cell::SLOTS; i++) {
-            if (Cell::slot_gate(i) >= 0 && a.dw_ih && a.I)
-                outer(rank, size, p, i, -1, a.I, (real*)a.dw_ih + Cell::slot_gate(i) * a.H * a.I);
-            const int j = Cell::slot_product(i);
-            if (j >= 0 && a.dU[j]) outer(rank, size, p, i, Cell::product_state(j), a.H, (real*)a.dU[j]);
+        Source sources[Cell::STATES + 2];
+        long total = 0;
+        int count = 0;
+        const auto flush = [&] {
+            if (count) block_of_columns(rank, size, p, sources, count, total);
+            count = 0, total = 0;
+        };
+        for (int state = -1; state < Cell::STATES; state++) {
+            if (state < 0 ? !a.dw_ih : !Cell::operand_slots(state) || !a.dU[0]) continue;
+            const long columns = state < 0 ? a.I : a.H;
+            for (long c = 0; c < columns;) {
+                if (total >= COLUMN_BLOCK || count > Cell::STATES) flush();
+                const long wide = columns - c < COLUMN_BLOCK - total ? columns - c : COLUMN_BLOCK - total;
+                sources[count++] = {state, c, wide};
+                total += (wide + 4 * L - 1) / L * L, c += wide;
+            }
         }
+        flush();
     }
     const real* row_of(int state, long t, long b) const {  // x (state -1) or an old state
         if (state < 0) return steps.at(x, t, b);
@@ -254,28 +285,48 @@ struct Backward {
         if (before < 0) return (real*)a.first[state] + steps.place(b) * a.H;
         return state ? (real*)a.sequence[state] + steps.token(before, b) * HV * L : steps.at(y, before, b);
     }
-    void outer(int rank, int size, const real** p, int i, int state, long columns, real* result) {
-        const int tall = most_rows(4);
-        const long blocks = (a.H + tall - 1) / tall, low = blocks * rank / size, high = blocks * (rank + 1) / size;
-        if (low == high) return;
-        real* panel_room = packed + rank * per_packed;
-        real* column_room = panel_room + TOKEN_BLOCK * (COLUMN_BLOCK + 4 * L);
-        for (long c0 = 0; c0 < columns; c0 += COLUMN_BLOCK) {
-            const long wide = columns - c0 < COLUMN_BLOCK ? columns - c0 : COLUMN_BLOCK;
-            const Panels panels((wide + L - 1) / L);
-            long t = 0, b = 0;
-            for (long n0 = 0; n0 < a.N; n0 += TOKEN_BLOCK) {
-                const long depth = a.N - n0 < TOKEN_BLOCK ? a.N - n0 : TOKEN_BLOCK;
+    real* result(int i, const Source& source, long& stride) const {  // where slot i meets this source, or null
+        if (source.state < 0) {
+            stride = a.I;
+            return Cell::slot_gate(i) < 0 ? nullptr : (real*)a.dw_ih + Cell::slot_gate(i) * a.H * a.I + source.first;
+        }
+        const int j = Cell::slot_product(i);
+        stride = a.H;
+        return j < 0 || Cell::product_state(j) != source.state ? nullptr : (real*)a.dU[j] + source.first;
+    }
+    void block_of_columns(int rank, int size, const real** p, const Source* sources, int count, long total) {
+        constexpr int TALL = most_rows(4);
+        const long blocks = (a.H + TALL - 1) / TALL, low = Cell::SLOTS * blocks * rank / size, high = Cell::SLOTS * blocks * (rank + 1) / size;
+        real* columns = packed + rank * per_packed;
+        real* rows = columns + TOKEN_BLOCK * COLUMN_ROOM;
+        const long most = TOKEN_BLOCK * COLUMN_BLOCK / 2 / total, block = most < 128 ? 128 : most > TOKEN_BLOCK ? TOKEN_BLOCK : most;
+        long t = 0, b = 0;
+        for (long n0 = 0; n0 < a.N; n0 += block) {
+            const long depth = a.N - n0 < block ? a.N - n0 : block;
+            real* to = columns;
+            const long t0 = t, b0 = b;
+            for (int s = 0; s < count; s++) {
+                t = t0, b = b0;
                 for (long k = 0; k < depth; k++) {
                     while (b >= steps.active(t)) t++, b = 0;
-                    p[k] = row_of(state, t, b++) + c0;
+                    p[k] = row_of(sources[s].state, t, b++) + sources[s].first;
                 }
-                for (int q = 0; q < panels.count; q++) gather(panel_room + panels.first(q) * L * depth, p, panels, q, wide, depth);
-                for (long m = low; m < high; m++) {
-                    const long row = m * tall, rows = a.H - row < tall ? a.H - row : tall;
-                    const real* from = slots + n0 * slot_row() + i * HP + row;
-                    for (long k = 0; k < depth; k++, from += slot_row()) memcpy(column_room + k * rows, from, 8 * sizeof(real));
-                    for (int q = 0; q < panels.count; q++) block(column_room, panel_room, panels, q, depth, wide, rows, result + row * columns + c0, columns, n0 > 0);
+                const Panels panels((sources[s].wide + L - 1) / L);
+                for (int q = 0; q < panels.count; q++) gather(to + panels.first(q) * L * depth, p, panels, q, sources[s].wide, depth);
+                to += panels.padded * L * depth;
+            }
+            for (long m = low; m < high; m++) {
+                const int i = m / blocks;
+                const long row = m % blocks * TALL, tall = a.H - row < TALL ? a.H - row : TALL;
+                const real* from = slots + n0 * slot_row() + i * HP + row;
+                for (long k = 0; k < depth; k++, from += slot_row()) memcpy(rows + k * tall, from, 8 * sizeof(real));
+                const real* panel = columns;
+                for (int s = 0; s < count; s++) {
+                    const Panels panels((sources[s].wide + L - 1) / L);
+                    long stride;
+                    real* out = result(i, sources[s], stride);
+                    for (int q = 0; out && q < panels.count; q++) meet(rows, panel, panels, q, depth, sources[s].wide, tall, out + row * stride, stride, n0 > 0);
+                    panel += panels.padded * L * depth;
                 }
             }
         }
@@ -289,7 +340,7 @@ struct Backward {
             for (; c < width; c++) to[c] = c < n ? rows[k][first + c] : 0;
         }
     }
-    static void block(const real* column, const real* panel_room, const Panels& panels, int q, long depth, long wide, long rows,
+    static void meet(const real* column, const real* panel_room, const Panels& panels, int q, long depth, long wide, long rows,
                       real* result, long stride, bool more) {
         const long first = panels.first(q) * (long)L, width = panels.width(q) * (long)L;
         alignas(64) real aside[8 * 4 * L];

@@ -180,28 +180,34 @@ struct Forward {
     }
 
     void pointwise(const Share& share, long t, int now, int panel, const real* xt, const real* room, long n) {
+        const long ahead = a.reverse ? t - 1 : t + 1;
+        const long near = a.train && ahead >= 0 && ahead < a.T && steps.active(ahead) >= steps.active(t) ? steps.offset(ahead) - steps.offset(t) : 0;
         for (int u = 0; u < UV; u++) {
             const int v = panel * UV + u;
             if (v >= HV) return;
             const long at = v * (long)L;
             const int valid = a.H - at < L ? a.H - at : L;
             V vec[Cell::VECTORS + 1];
-            for (int i = 0; i < Cell::VECTORS; i++) vec[i] = load(vectors + i * HP + at);
+            UNROLL for (int i = 0; i < Cell::VECTORS; i++) vec[i] = load(vectors + i * HP + at);
             for (long r = 0; r < n; r++) {
                 const long b = share.row(r);
                 V gate[Cell::GATES + 1], sum[Cell::PRODUCTS + 1], old[Cell::STATES], fresh[Cell::STATES], save[Cell::SAVED + 1];
-                for (int g = 0; g < Cell::GATES; g++) gate[g] = load(xt + (r * Cell::GATES + g) * HW + at);
-                for (int j = 0; j < Cell::PRODUCTS; j++) sum[j] = load(room + ((r * UV + u) * Cell::PRODUCTS + j) * L);
-                for (int s = 0; s < Cell::STATES; s++) old[s] = load(operands[now][s] + b * HP + at);
+                UNROLL for (int g = 0; g < Cell::GATES; g++) gate[g] = load(xt + (r * Cell::GATES + g) * HW + at);
+                UNROLL for (int j = 0; j < Cell::PRODUCTS; j++) sum[j] = load(room + ((r * UV + u) * Cell::PRODUCTS + j) * L);
+                UNROLL for (int s = 0; s < Cell::STATES; s++) old[s] = load(operands[now][s] + b * HP + at);
                 Cell::forward(gate, sum, old, vec, fresh, save);
-                for (int s = 0; s < Cell::STATES; s++) store(operands[!now][s] + b * HP + at, fresh[s]);
+                UNROLL for (int s = 0; s < Cell::STATES; s++) store(operands[!now][s] + b * HP + at, fresh[s]);
                 real* out = steps.at(y, t, b) + at;
                 if (valid == L) store(out, fresh[0]);
                 else store_part(out, fresh[0], valid);
                 if (!a.train) continue;
                 const long token = steps.token(t, b);
-                for (int i = 0; i < Cell::SAVED; i++) store((real*)a.saved + (token * Cell::SAVED + i) * HV * L + at, save[i]);
-                for (int s = 1; s < Cell::STATES; s++) store((real*)a.sequence[s] + token * HV * L + at, fresh[s]);
+                UNROLL for (int i = 0; i < Cell::SAVED; i++) {
+                    real* to = (real*)a.saved + (token * Cell::SAVED + i) * HV * L + at;
+                    store(to, save[i]);
+                    __builtin_prefetch(to + near * Cell::SAVED * HV * L, 1);  // the same place one step on
+                }
+                UNROLL for (int s = 1; s < Cell::STATES; s++) store((real*)a.sequence[s] + token * HV * L + at, fresh[s]);
             }
         }
     }

@@ -18,6 +18,7 @@ typedef whole M __attribute__((vector_size(VECTOR_BYTES)));  // masks and bit pa
 typedef real Unaligned __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
 
 #define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 16")  // short loops over arrays of vectors, which then live in registers
 
 INLINE V load(const real* p) { return *(const Unaligned*)p; }
 INLINE void store(real* p, V v) { *(Unaligned*)p = v; }
