@@ -1,12 +1,8 @@
 """The tables of the README: newest rows, geometric means, the worst shape."""
 
 import pytest
-
-from benchmarks.report import between, forecast_table, geomean, kernel_table, newest
-
-COLUMNS = (
-    "date,suite,cell,backend,mode,shape,threads,metric,median,p20,p80,peer,peer_median,ratio,machine,versions,note"
-).split(",")
+from record import COLUMNS
+from report import between, forecast_table, geomean, kernel_table, newest
 
 
 def row(**values: str) -> dict[str, str]:
@@ -31,11 +27,16 @@ def test_kernel_table_shows_mean_and_worst_by_threads():
 
 
 def test_forecast_table_puts_peers_beside_ours():
+    ours = {"suite": "forecast", "mode": "etth1-96"}
     rows = [
-        row(suite="forecast", mode="ETTh1", metric="MSE", median="0.38", peer="DLinear", peer_median="0.386"),
-        row(suite="forecast", mode="ETTh1", metric="MSE", median="0.38", peer="SegRNN", peer_median="0.368"),
+        row(**ours, metric="MSE", median="0.38"),
+        row(**ours, metric="MSE", median="0.38", peer="DLinear", peer_median="0.386"),
+        row(**ours, metric="MSE", median="0.38", peer="SegRNN", peer_median="0.368"),
+        row(**ours, metric="CPU seconds", median="41.2"),
+        row(**ours, metric="CPU seconds", median="41.2", peer="DLinear", peer_median="9.6"),
     ]
-    assert "| ETTh1 | MSE | **0.38** | DLinear 0.386; SegRNN 0.368 |" in forecast_table(rows).splitlines()
+    expected = "| etth1-96 | MSE | 0.385 | **0.38** | 41 | SegRNN 0.368, DLinear 0.386 (10) |"
+    assert expected in forecast_table(rows).splitlines()
 
 
 def test_geomean():

@@ -38,7 +38,7 @@ def run_shell(block: Block, folder: Path) -> str:
             lines.append(line)
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", "\n".join(lines)],
+        ["bash", "-eu", "-c", "\n".join(lines)],
         cwd=folder,
         env=environment,
         capture_output=True,
