@@ -1,6 +1,6 @@
 """The five public data sets of the forecasting benchmark, as frames with unique_id, ds and y, and their scores.
 
-The files stand in $GATEWORK_DATA (default ../shared/data beside the repository); splits and scores are the official ones.
+The files stand in $GATEWORK_DATA (default ../shared/data beside the repository); splits and scores are official ones.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@
     python benchmarks/forecast.py m4-hourly --seeds 5
 
 Nothing is set but the horizon and what a protocol prescribes. CPU seconds are those of this process for fit and
-forecast, with one thread; reading the file and imports are not in them. Scores are gated: the seasonal naive figures are
-recomputed first and must equal the published ones.
+forecast, with one thread; reading the file and imports are not in them. Scores are gated: the seasonal naive figures
+are recomputed first and must equal the published ones.
 """
 
 from __future__ import annotations

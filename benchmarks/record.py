@@ -12,8 +12,9 @@ from pathlib import Path
 
 RESULTS = Path(__file__).resolve().parent / "results.csv"
 COLUMNS = (
-    "date,suite,cell,backend,mode,shape,threads,metric,median,p20,p80,peer,peer_median,ratio,machine,versions,note"
-).split(",")
+    *("date", "suite", "cell", "backend", "mode", "shape", "threads", "metric", "median", "p20", "p80"),
+    *("peer", "peer_median", "ratio", "machine", "versions", "note"),
+)
 _PACKAGES = ("gatework", "torch", "numpy", "neuralforecast", "gluonts", "darts")
 
 
@@ -53,8 +54,9 @@ def now() -> str:
 def machine() -> str:
     """Processor, number of cores and the widest vectors, as in "AMD EPYC x2 avx512"."""
     name, flags = platform.processor() or platform.machine(), ""
-    if os.path.exists("/proc/cpuinfo"):
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
         facts = dict(line.split(":", 1) for line in lines if ":" in line)
         facts = {key.strip(): value.strip() for key, value in facts.items()}
         name, flags = facts.get("model name", name), facts.get("flags", "")

@@ -47,11 +47,7 @@ class Window(NamedTuple):
         past = torch.where(observed, past, 0.0)
         mean = _mean(past, seen)
         scale = _mean((past - mean).square(), seen).sqrt() + _FLOOR * _mean(past.abs(), seen).clamp_min(1.0e-3)
-        if last:
-            steps = torch.arange(past.shape[1], device=past.device)
-            centre = past.gather(1, (seen * steps).argmax(1, keepdim=True))
-        else:
-            centre = mean
+        centre = _last(past, seen) if last else mean
         return cls((past - centre) / scale * seen, seen, centre, scale)
 
     def summary(self) -> Tensor:
@@ -68,6 +64,12 @@ def _mean(values: Tensor, weights: Tensor) -> Tensor:
     return (values * weights).sum(1, keepdim=True) / weights.sum(1, keepdim=True).clamp_min(1.0)
 
 
+def _last(values: Tensor, seen: Tensor) -> Tensor:
+    """The last value of each row that was observed, [B, 1]; the first of the row where none was."""
+    place = (seen * torch.arange(1, seen.shape[1] + 1, device=seen.device)).argmax(1, keepdim=True)
+    return values.gather(1, place)
+
+
 def anchors(window: Window, seasons: Sequence[int], steps: int) -> Tensor:
     """Forecasts that need no learning, in the window's units.
 
@@ -77,14 +79,14 @@ def anchors(window: Window, seasons: Sequence[int], steps: int) -> Tensor:
         steps: rows to forecast, >= 1.
 
     Returns:
-        [B, steps, 1 + 4 * len(seasons)]: the last value; then for each season the seasonal naive forecast, the same
+        [B, steps, 1 + 4 * len(seasons)]: the last observed value; then for each season the seasonal naive forecast, the same
         moved by the change of the level over a whole season and over its last quarter, and the mean cycle of the
         window on the level of the last cycle.
     """
     z, seen = window.values, window.observed
     B, C = z.shape
     ahead = torch.arange(steps, device=z.device)
-    columns = [z[:, -1:].expand(B, steps)]
+    columns = [_last(z, seen).expand(B, steps)]
     for m in seasons:
         phase = ahead % m
         naive = z[:, C - m + phase]
