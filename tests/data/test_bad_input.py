@@ -279,14 +279,14 @@ CASES = {
     "another frequency given": (
         days(y=range(6)),
         {"freq": "MS"},
-        "5 rows do not fall on the frequency MS",
+        "5 rows off the frequency MS",
         "2024-01-02 (row 2)",
         "another freq=",
     ),
     "another weekday given": (
         frame(ds=pd.date_range("2024-01-01", periods=5, freq="W-MON"), y=range(5)),
         {"freq": "W-SUN"},
-        "do not fall on the frequency W-SUN",
+        "off the frequency W-SUN",
         "2024-01-01",
         "another freq=",
     ),
@@ -300,7 +300,7 @@ CASES = {
     "several rows in a step": (
         frame(ds=pd.to_datetime(["2024-01-01 10:00", "2024-01-01 18:00"]), y=[1, 2]),
         {"freq": "D"},
-        "1 rows do not fall on the frequency D",
+        "1 row off the frequency D",
         "18:00",
         "another freq=",
     ),

@@ -159,8 +159,8 @@ def test_gaps_are_inserted_and_missing_values_masked():
     panel, lines = told(frame)
     assert panel.values.tolist() == [1, 1, 1, 4, 5]  # only ever filled from the past
     assert panel.observed.tolist() == [True, False, False, True, True]
-    assert "left out 1 rows before the first value of their series" in lines
-    assert "gaps: 1 missing timestamps in 1 places, inserted without a value" in lines
+    assert "left out 1 row before the first value of the series" in lines
+    assert "gaps: 1 missing timestamp in 1 place, inserted without a value" in lines
     assert "missing values: 1 of 4 targets; filled forward as input, not scored" in lines
 
 
@@ -180,7 +180,7 @@ def test_rows_after_the_last_target_are_the_future():
     panel, lines = told(frame, future_covariates=["price"])
     assert panel.lengths.tolist() == [3]
     assert panel.future[:, 0].tolist() == [1, 2, 3, 4, 5, 6]
-    assert "3 rows after the last target of their series: they give the future covariates" in lines
+    assert "3 rows after the last target of the series: they give the future covariates" in lines
     extended = panel.extend(2)
     assert extended.future[:, 0].tolist() == [1, 2, 3, 4, 5]
     assert np.isnan(extended.values[3:]).all()

@@ -55,7 +55,13 @@ class Split:
 
 
 def split(
-    panel: Panel, horizon: int, *, windows: int = 1, step: int | None = None, stride: int = 1, least_past: int = 1
+    panel: Panel,
+    horizon: int,
+    *,
+    windows: int = 1,
+    step: int | None = None,
+    stride: int = 1,
+    least_past: int | Ints = 1,
 ) -> Split:
     """Training windows, and the last `windows` origins of each series held out for validation.
 
@@ -68,7 +74,7 @@ def split(
         windows: holdout windows of a series, 0 for none.
         step: rows between their origins (default: the horizon).
         stride: rows between training windows; the latest one is always among them.
-        least_past: rows that must lie before an origin.
+        least_past: rows that must lie before an origin, one number or int64 [N].
     """
     step = horizon if step is None else step
     held = horizon + (windows - 1) * step if windows else 0
@@ -82,7 +88,9 @@ def split(
     return Split(train, holdout, panel.offsets[:-1] + train_lengths)
 
 
-def rolling(panel: Panel, horizon: int, windows: int = 1, step: int | None = None, least_past: int = 1) -> WindowIndex:
+def rolling(
+    panel: Panel, horizon: int, windows: int = 1, step: int | None = None, least_past: int | Ints = 1
+) -> WindowIndex:
     """The last `windows` origins of each series, `step` rows apart (default: the horizon), fewer where it is short."""
     step = horizon if step is None else step
     latest = panel.lengths - horizon

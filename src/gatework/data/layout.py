@@ -9,8 +9,8 @@ import numpy as np
 from gatework.data.frequency import Bools, Frequency, Ints
 from gatework.data.panel import Panel
 from gatework.data.rows import Rows
-from gatework.data.times import rows as spoken_rows
 from gatework.data.values import Floats
+from gatework.data.wording import counted, listed, rows_at
 from gatework.errors import InputError
 from gatework.say import say
 
@@ -43,7 +43,7 @@ def lay_out(table: Rows, schema: Schema, backend: str) -> Panel:
         inside = first_known[table.series] != np.iinfo(np.int64).max
         told = int((leading & inside).sum())
         if told:
-            say(f"left out {told} rows before the first value of their series")
+            say(f"left out {counted(told, 'row')} before the first value of the series")
         table = table.take(~leading)
         known = known[~leading]
     starts = np.where(first_known == np.iinfo(np.int64).max, 0, first_known)
@@ -89,11 +89,11 @@ def irregular(table: Rows, frequency: Frequency | None) -> InputError:
     usual = lengths[counts.argmax()]
     odd = np.flatnonzero(inside & (steps % usual != 0)) + 1
     step = f"{usual}" if not table.times.dates else str(Frequency("microsecond", int(usual)))
-    shown = "; ".join(f"{table.spoken(row)} ({spoken_rows(table.positions[[row]])})" for row in odd[:3])
+    shown = "; ".join(f"{table.spoken(row)} ({rows_at(table.positions[[row]])})" for row in odd[:3])
     told = str(frequency) if frequency else f"{step} (the usual one, {counts.max()} of {inside.sum()})"
     return InputError(
-        f"times do not keep to one step: expected {told}, and {len(odd)} rows are off it: {shown}. Mend or drop these "
-        "rows, resample the data to a regular step, or give the step: freq='h', 'D', 'MS' ..."
+        f"times do not keep to one step: expected {told}, off it: {counted(len(odd), 'row')}, {shown}. Mend or drop "
+        "these rows, resample the data to a regular step, or give the step: freq='h', 'D', 'MS' ..."
     )
 
 
@@ -101,15 +101,15 @@ def _ordinals(table: Rows, frequency: Frequency, starts: Ints) -> Ints:
     ordinals, fits = frequency.ordinals(table.times.values, starts[table.series])
     off = np.flatnonzero(~fits)
     if len(off):
-        shown = "; ".join(f"{table.spoken(row)} ({spoken_rows(table.positions[[row]])})" for row in off[:3])
+        shown = "; ".join(f"{table.spoken(row)} ({rows_at(table.positions[[row]])})" for row in off[:3])
         raise InputError(
-            f"{len(off)} rows do not fall on the frequency {frequency}, counted from the start of their series: "
+            f"{counted(len(off), 'row')} off the frequency {frequency}, counted from the start of the series: "
             f"{shown}. Mend or drop these rows, resample the data, or give another freq=."
         )
     same = np.flatnonzero((np.diff(ordinals) == 0) & (np.diff(table.series) == 0)) + 1
     if len(same):
         raise InputError(
-            f"{len(same)} rows fall on the same step of {frequency} as the row before, such as "
+            f"{counted(len(same), 'row')} on the same step of {frequency} as the row before, such as "
             f"{table.spoken(same[0])}. Expected one row per step; aggregate them, or give a finer freq=."
         )
     return ordinals
@@ -121,9 +121,9 @@ def _check_jumps(table: Rows, ordinals: Ints, length: int) -> None:
     jumps = np.where(np.diff(table.series) == 0, np.diff(ordinals), 0)
     row = int(jumps.argmax()) + 1
     raise InputError(
-        f"between {table.spoken(row - 1)} and {table.spoken(row)} ({spoken_rows(table.positions[[row]])}) "
-        f"{jumps.max() - 1} steps are missing; filling all gaps would make {length} rows of {len(ordinals)}. Expected "
-        "few gaps; is a date mistyped? Mend it, or give a coarser freq=."
+        f"between {table.spoken(row - 1)} and {table.spoken(row)} ({rows_at(table.positions[[row]])}) "
+        f"{counted(int(jumps.max()) - 1, 'step')} missing; filling all gaps would make {length} rows of {len(ordinals)}. "
+        "Expected few gaps; is a date mistyped? Mend it, or give a coarser freq=."
     )
 
 
@@ -131,14 +131,14 @@ def _say_missing(table: Rows, schema: Schema, observed: Bools, beyond: Bools, pr
     inserted = int((~present & ~beyond).sum())
     if inserted:
         gaps = int(((np.diff(present.astype(np.int8)) == -1) & ~beyond[1:]).sum())
-        say(f"gaps: {inserted} missing timestamps in {gaps} places, inserted without a value")
+        say(f"gaps: {counted(inserted, 'missing timestamp')} in {counted(gaps, 'place')}, inserted without a value")
     missing = int((present & ~observed & ~beyond).sum())
     if missing:
         say(f"missing values: {missing} of {len(table.target)} targets; filled forward as input, not scored")
     trailing = int((present & beyond).sum())
     if trailing:
         use = "they give the future covariates" if schema.future else "left out"
-        say(f"{trailing} rows after the last target of their series: {use}")
+        say(f"{counted(trailing, 'row')} after the last target of the series: {use}")
 
 
 def _scatter(values: Floats, at: Ints, length: int) -> Floats:
@@ -151,7 +151,7 @@ def _filled(values: Floats, names: list[str], offsets: Ints, lengths: Ints, insi
     missing = np.isnan(values) & inside[:, None]
     if missing.any():
         counts = [f"{name} ({n})" for name, n in zip(names, missing.sum(axis=0), strict=True) if n]
-        say(f"missing covariates, filled forward: {', '.join(counts[:8])}{' ...' * (len(counts) > 8)}")
+        say(f"missing covariates, filled forward: {listed(counts)}")
     return _fill(values, offsets[:-1], lengths, inside)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gatework.data.frequency import Bools, Ints
 from gatework.data.values import Floats
+from gatework.data.wording import counted
 from gatework.errors import InputError
 from gatework.say import say
 
@@ -183,7 +184,7 @@ class Panel:
         columns = [name for name, gap in zip(self.schema.future_names, missing.T, strict=True) if gap.any()]
         places = [f"{self.ids[series[row]]} at {self.spoken_time(times[row])}" for row in rows[:4]]
         raise InputError(
-            f"the future covariates {', '.join(columns)} are missing in {len(rows)} of the rows to forecast: "
+            f"the future covariates {', '.join(columns)} are missing in {counted(len(rows), 'row')} to forecast: "
             f"{'; '.join(places)}{' ...' * (len(rows) > 4)}. Expected their values for each of these; give them with "
             "future=..., or as rows of data without a target."
         )

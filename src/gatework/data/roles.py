@@ -8,8 +8,9 @@ from typing import Any
 
 import narwhals as nw
 
-from gatework.data.source import Source, did_you_mean
+from gatework.data.source import Source
 from gatework.data.times import looks_like_dates
+from gatework.data.wording import did_you_mean, listed, quoted
 from gatework.errors import InputError
 from gatework.say import say
 
@@ -63,16 +64,16 @@ def assign(
     roles = Roles(identity, time, targets, tuple(past), tuple(future), tuple(static))
     unused = [name for name in names if name not in {*taken, time, identity, *targets}]
     if unused:
-        say(f"columns not used: {', '.join(unused[:8])}{' ...' * (len(unused) > 8)} (name covariates to use them)")
+        say(f"columns not used: {listed(unused)} (name covariates to use them)")
     return roles
 
 
 def require(name: str, names: list[str], source: str) -> None:
     """InputError, with a suggestion, unless `name` is one of the columns `names`."""
     if name not in names:
-        shown = ", ".join(map(repr, names[:12])) + (" ..." if len(names) > 12 else "")
         raise InputError(
-            f"{source} has no column {name!r}.{did_you_mean(name, names)} Its columns are {shown}; name one of these."
+            f"{source} has no column {name!r}.{did_you_mean(name, names)} Its columns are {quoted(names)}; "
+            "name one of these."
         )
 
 
@@ -93,7 +94,7 @@ def _time(source: Source, taken: list[str]) -> str | None:
         found = found or [name for name, column in free.items() if _is_text(column) and looks_like_dates(column)]
         if len(found) > 1:
             raise InputError(
-                f"{source.name} has several columns of dates: {', '.join(map(repr, found))}. "
+                f"{source.name} has several columns of dates: {quoted(found)}. "
                 "Expected to be told which is the time of a row: time_column=..."
             )
         chosen, why = (found[0], "it holds dates") if found else (None, "")
@@ -141,7 +142,7 @@ def _id(source: Source, taken: list[str], time: str | None) -> str | None:
         found = [name for name in group if frame.select(name, time).is_unique().all()]
         if len(found) > 1:
             raise InputError(
-                f"{source.name} has several rows at the same time, and {', '.join(map(repr, found))} could each tell "
+                f"{source.name} has several rows at the same time, and {quoted(found)} could each tell "
                 "the series apart. Expected to be told which one does: id_column=..."
             )
         if found:
@@ -166,10 +167,9 @@ def _target(source: Source, taken: list[str]) -> str:
             "numbers; add it, or mend the texts in it."
         )
     if len(numeric) > 1:
-        shown = ", ".join(map(repr, numeric[:10])) + (" ..." if len(numeric) > 10 else "")
         raise InputError(
-            f"{source.name} has {len(numeric)} numeric columns: {shown}. Expected to be told which to forecast: "
-            f"target={numeric[-1]!r}, or a list of names to forecast each as a series of its own."
+            f"{source.name} has {len(numeric)} numeric columns: {quoted(numeric)}. Expected to be told which to "
+            f"forecast: target={numeric[-1]!r}, or a list of names to forecast each as a series of its own."
         )
     say(f"target: column {numeric[0]!r} (the only numeric one)")
     return numeric[0]

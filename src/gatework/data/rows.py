@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from gatework.data.frequency import Ints
 from gatework.data.roles import Roles
 from gatework.data.source import Source
-from gatework.data.times import Times, read_times, rows
+from gatework.data.times import Times, read_times
 from gatework.data.values import Covariate, Floats, numbers, texts_of
+from gatework.data.wording import counted, listed, rows_at
 from gatework.errors import InputError
 from gatework.say import say
 
@@ -118,7 +119,7 @@ def _series(column: Any, name: str) -> tuple[Ints, list[str]]:
     missing = np.flatnonzero(codes < 0)
     if len(missing):
         raise InputError(
-            f"column {name!r} names no series in {rows(missing)}. Expected a name in every row; fill or drop them."
+            f"column {name!r} names no series in {rows_at(missing)}. Expected a name in every row; fill or drop them."
         )
     return codes.astype(np.int64), [str(text) for text in distinct]
 
@@ -135,7 +136,7 @@ def join(history: Rows, future: Rows, ordered_by_rows: bool) -> Rows:
     codes = np.array([known.get(name, -1) for name in future.names], dtype=np.int64)[future.series]
     foreign = sorted({future.names[s] for s in np.unique(future.series[codes < 0])})
     if foreign:
-        say(f"future= holds {len(foreign)} series that the data do not: {', '.join(foreign[:5])}; left out")
+        say(f"future= holds {len(foreign)} series that the data do not: {listed(foreign)}; left out")
     future = replace(future, series=codes).take(codes >= 0)
     times = future.times.values
     last = np.full(len(history.names), np.iinfo(np.int64).min)
@@ -144,7 +145,7 @@ def join(history: Rows, future: Rows, ordered_by_rows: bool) -> Rows:
         times = times + last[future.series] + 1
     past = times <= last[future.series]
     if past.any():
-        say(f"future= holds {past.sum()} rows that are not after the data; left out")
+        say(f"future= holds {counted(int(past.sum()), 'row')} not after the end of the data; left out")
     future = replace(future, times=replace(future.times, values=times)).take(~past)
     return Rows(
         history.names,
@@ -178,9 +179,9 @@ def in_order(table: Rows) -> Rows:
     if len(twice):
         first = twice[0]
         raise InputError(
-            f"{len(twice)} rows repeat a time of their series: {result.spoken(first)} stands in "
-            f"{rows(np.sort(result.positions[[first - 1, first]]))}. Expected one row per series and time; average or "
-            "drop the repeats, or, when a column tells several series apart, name it: id_column=... (Local times "
+            f"series repeat a time in {counted(len(twice), 'row')}: {result.spoken(first)} stands in "
+            f"{rows_at(np.sort(result.positions[[first - 1, first]]))}. Expected one row per series and time; average "
+            "or drop the repeats, or, when a column tells several series apart, name it: id_column=... (Local times "
             "repeat an hour in autumn: give them a time zone.)"
         )
     return result

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import gzip
 import io
 import json
@@ -17,6 +16,7 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
+from gatework.data.wording import did_you_mean, quoted
 from gatework.errors import InputError
 from gatework.say import say
 
@@ -101,7 +101,7 @@ def _backend(frame: nw.DataFrame[Any]) -> str:
 def _check_frame(source: Source) -> None:
     names = source.frame.columns
     if not names or len(source.frame) == 0:
-        columns = f"the columns {', '.join(map(repr, names[:8]))} but no rows" if names else "no columns"
+        columns = f"the columns {quoted(names)} but no rows" if names else "no columns"
         raise InputError(f"{source.name} has {columns}. Expected at least two rows of a time and a value; add data.")
     if len(names) > _COLUMN_LIMIT:
         raise InputError(f"{source.name} has {len(names)} columns; expected one row per timestamp, not per series.")
@@ -255,10 +255,3 @@ def _could_be_name(text: str) -> bool:
     number = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
     date = r"\d{1,4}[-/.]\d{1,2}([-/.]\d{1,4})?([ T]\d.*)?"
     return not re.fullmatch(f"{number}|{date}", text)
-
-
-def did_you_mean(name: str, known: list[str]) -> str:
-    """The question "Did you mean 'load'?", after a space, when one of `known` is near `name`; else nothing."""
-    lower = {candidate.casefold(): candidate for candidate in known}
-    near = difflib.get_close_matches(name.casefold(), list(lower), n=1, cutoff=0.6)
-    return f" Did you mean {lower[near[0]]!r}?" if near else ""

@@ -16,8 +16,9 @@ from gatework.data.panel import Panel
 from gatework.data.roles import Roles, assign
 from gatework.data.rows import Rows, gather, in_order, join
 from gatework.data.season import find_season
-from gatework.data.source import Source, did_you_mean, open_source
+from gatework.data.source import Source, open_source
 from gatework.data.values import Covariate, learn
+from gatework.data.wording import did_you_mean, listed, quoted
 from gatework.errors import ArtefactError, InputError
 from gatework.say import say
 
@@ -125,14 +126,14 @@ class Schema:
             hints = "".join(did_you_mean(name, names) for name in missing[:3])
             raise InputError(
                 f"{source.name} lacks {len(missing)} of the columns this model was fitted with: "
-                f"{', '.join(map(repr, missing))}.{hints} Expected {', '.join(map(repr, needed))}; found "
-                f"{', '.join(map(repr, names[:12]))}. Add them, or fit again without them."
+                f"{quoted(missing)}.{hints} Expected {quoted(needed)}; found "
+                f"{quoted(names)}. Add them, or fit again without them."
             )
         extra = [
             name for name in names if name not in {*needed, *self.targets, *(c.name for c in self.past + self.static)}
         ]
         if extra:
-            say(f"columns not used: {', '.join(extra[:8])}{' ...' * (len(extra) > 8)}")
+            say(f"columns not used: {listed(extra)}")
 
     def to_json(self) -> dict[str, Any]:
         """The schema as a JSON object."""
@@ -285,4 +286,4 @@ def _describe(panel: Panel, why: str, freq: str | None) -> None:
     known = panel.observed
     flat = [panel.ids[i] for i in range(len(panel)) if lengths[i] > 1 and np.ptp(panel.series(i)[0]) == 0]
     if flat and known.any():
-        say(f"{len(flat)} series never change: {', '.join(flat[:5])}{' ...' * (len(flat) > 5)}")
+        say(f"{len(flat)} series never change: {listed(flat)}")

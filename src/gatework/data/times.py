@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from gatework.data.frequency import DAY, Ints
+from gatework.data.wording import rows_at
 from gatework.errors import InputError
 from gatework.say import say
 
@@ -55,7 +56,7 @@ def read_times(column: nw.Series[Any], name: str, wall: bool | None = None) -> T
     missing = np.flatnonzero(column.is_null().to_numpy())
     if len(missing):
         raise InputError(
-            f"column {name!r} has no time in {rows(missing)}. Expected a time in every row; add or drop them."
+            f"column {name!r} has no time in {rows_at(missing)}. Expected a time in every row; add or drop them."
         )
     if column.dtype.is_numeric():
         return _integers(column, name)
@@ -79,20 +80,13 @@ def looks_like_dates(column: nw.Series[Any]) -> bool:
     return any(parsed.notna().all() for _, parsed in _attempts(pd.Series(texts).str.strip()))
 
 
-def rows(positions: Any, limit: int = 5) -> str:
-    """Positions (from 0) as "row 3" or "rows 3, 4, 9 and 17 more", counted from 1 below the header."""
-    numbers = [str(int(position) + 1) for position in positions[:limit]]
-    more = f" and {len(positions) - limit} more" if len(positions) > limit else ""
-    return f"row{'s' if len(positions) > 1 else ''} {', '.join(numbers)}{more}"
-
-
 def _integers(column: nw.Series[Any], name: str) -> Times:
     numbers = column.cast(nw.Float64).to_numpy()
     broken = np.flatnonzero(~np.isfinite(numbers) | (numbers != np.floor(numbers)))
     if len(broken):
         raise InputError(
-            f"column {name!r} holds {numbers[broken[0]]} in {rows(broken)}. Expected dates or whole numbers as time; "
-            "give another time_column=, or count the rows."
+            f"column {name!r} holds {numbers[broken[0]]} in {rows_at(broken)}. Expected dates or whole numbers as "
+            "time; give another time_column=, or count the rows."
         )
     values = numbers.astype(np.int64)
     year, month, day = values // 10000, values // 100 % 100, values % 100
@@ -106,7 +100,10 @@ def _objects(values: pd.Series[Any], name: str) -> Times:
     parsed = pd.to_datetime(values, errors="coerce", utc=False)
     broken = np.flatnonzero(parsed.isna())
     if len(broken):
-        raise InputError(f"column {name!r} holds {values.iloc[broken[0]]!r} in {rows(broken)}; that is no date.")
+        raise InputError(
+            f"column {name!r} holds {values.iloc[broken[0]]!r} in {rows_at(broken)}, which is no date. "
+            "Expected dates in every row; mend these, or give another time_column=."
+        )
     return Times(_microseconds(pd.DatetimeIndex(parsed)), dates=True)
 
 
@@ -159,14 +156,14 @@ def _unread(
     if not attempts:
         broken = np.flatnonzero(codes == 0)
         return (
-            f"column {name!r} holds {texts[0]!r} in {rows(broken)}, which is no date that can be read. Expected dates "
-            "such as 2024-01-31 or 2024-01-31 18:00, or whole numbers; convert it, or give another time_column=."
+            f"column {name!r} holds {texts[0]!r} in {rows_at(broken)}, which is no date that can be read. Expected "
+            "dates such as 2024-01-31 or 2024-01-31 18:00, or whole numbers; convert it, or give another time_column=."
         )
     form, parsed = max(attempts, key=lambda pair: int(pair[1].notna().sum()))
     broken = np.flatnonzero(parsed.isna().to_numpy()[codes])
     return (
-        f"column {name!r} holds {values.iloc[broken[0]]!r} in {rows(broken)}; the first date, {texts[0]!r}, reads as "
-        f"{_spoken(form)} and these do not. Expected one way of writing dates in the whole column; mend these rows."
+        f"column {name!r} holds {values.iloc[broken[0]]!r} in {rows_at(broken)}; the first date, {texts[0]!r}, reads "
+        f"as {_spoken(form)} and these do not. Expected one way of writing dates in the whole column; mend these rows."
     )
 
 

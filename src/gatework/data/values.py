@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from gatework.data.times import rows
+from gatework.data.wording import counted, listed, quoted, rows_at
 from gatework.errors import ArtefactError, InputError
 from gatework.say import say
 
@@ -41,8 +41,8 @@ class Covariate:
         if len(unseen):
             names = sorted(set(texts.iloc[unseen]))
             say(
-                f"column {self.name!r} holds {', '.join(map(repr, names[:5]))} in {rows(unseen)}, not seen at fit "
-                f"(known: {', '.join(map(repr, self.levels[:8]))}); treated as none of the known"
+                f"column {self.name!r} holds {quoted(names)} in {rows_at(unseen)}, not seen at fit "
+                f"(known: {quoted(self.levels)}); treated as none of the known"
             )
         result = np.zeros((len(codes), len(self.levels)))
         seen = np.flatnonzero(codes >= 0)
@@ -85,8 +85,7 @@ def learn(column: nw.Series[Any], name: str) -> Covariate:
             f"covariate {name!r} holds {len(levels)} different texts, such as {levels[0]!r}. Expected numbers, or at "
             f"most {LEVEL_LIMIT} categories; group them, or leave the column out."
         )
-    more = " ..." if len(levels) > 6 else ""
-    say(f"covariate {name!r} is categorical, with {len(levels)} levels: {', '.join(levels[:6])}{more}")
+    say(f"covariate {name!r} is categorical, with {counted(len(levels), 'level')}: {listed(levels)}")
     return Covariate(name, tuple(levels))
 
 
@@ -105,7 +104,7 @@ def numbers(column: nw.Series[Any], name: str) -> Floats:
     infinite = np.flatnonzero(np.isinf(result))
     if len(infinite):
         raise InputError(
-            f"column {name!r} holds {result[infinite[0]]} in {rows(infinite)}. Expected finite numbers; "
+            f"column {name!r} holds {result[infinite[0]]} in {rows_at(infinite)}. Expected finite numbers; "
             "leave these fields empty when the value is unknown."
         )
     return result
@@ -119,8 +118,8 @@ def _parsed(column: nw.Series[Any], name: str) -> Floats:
         value = texts.iloc[broken[0]]
         comma = " Numbers are written with a point and no thousands mark: 1234.5." if "," in value else ""
         raise InputError(
-            f"column {name!r} holds the text {value!r} in {rows(broken)}. Expected numbers; correct these fields, or "
-            f"leave them empty when the value is unknown.{comma}"
+            f"column {name!r} holds the text {value!r} in {rows_at(broken)}. Expected numbers; correct these fields, "
+            f"or leave them empty when the value is unknown.{comma}"
         )
     return parsed
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import gzip
 import io
 from pathlib import Path
-from typing import Any
-
-import narwhals as nw
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from gatework.errors import InputError
 from gatework.run import durable, jsonfile
+
+if TYPE_CHECKING:
+    import narwhals as nw
 
 ENDINGS = (".csv", ".csv.gz", ".tsv", ".jsonl", ".jsonl.gz", ".parquet")
 
@@ -28,6 +28,8 @@ def write_frame(path: str | Path, frame: Any) -> None:
 
 def encode(frame: Any, name: str) -> bytes:
     """The bytes of `frame` in the format that the ending of `name` chooses."""
+    import narwhals as nw  # only where a table is written: listing runs must be quick
+
     table = nw.from_native(frame, eager_only=True)
     ending = next((ending for ending in reversed(ENDINGS) if name.lower().endswith(ending)), None)
     if ending is None:
@@ -44,6 +46,8 @@ def encode(frame: Any, name: str) -> bytes:
 def _text(table: nw.DataFrame[Any], ending: str) -> bytes:
     if ending == ".jsonl":
         return b"".join(jsonfile.encode(_plain(row), indent=None) + b"\n" for row in table.iter_rows(named=True))
+    import pandas as pd
+
     native = table.to_native()
     frame = native if isinstance(native, pd.DataFrame) else pd.DataFrame(table.to_dict(as_series=False))
     return frame.to_csv(index=False, sep="\t" if ending == ".tsv" else ",").encode()
