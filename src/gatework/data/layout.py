@@ -122,8 +122,8 @@ def _check_jumps(table: Rows, ordinals: Ints, length: int) -> None:
     row = int(jumps.argmax()) + 1
     raise InputError(
         f"between {table.spoken(row - 1)} and {table.spoken(row)} ({rows_at(table.positions[[row]])}) "
-        f"{counted(int(jumps.max()) - 1, 'step')} missing; filling all gaps would make {length} rows of {len(ordinals)}. "
-        "Expected few gaps; is a date mistyped? Mend it, or give a coarser freq=."
+        f"{counted(int(jumps.max()) - 1, 'step')} missing; filling all gaps would make {length} rows of "
+        f"{len(ordinals)}. Expected few gaps; is a date mistyped? Mend it, or give a coarser freq=."
     )
 
 
