@@ -26,5 +26,7 @@ def seasonal(series: int = 3, length: int = 90, season: int = 7, seed: int = 0, 
         level = 10.0 ** (number % 3 + 1)
         pattern = random.normal(0, 1, season)[day % season]
         y = level * (1 + 0.2 * pattern + 0.2 * noise * random.normal(size=length))
-        frames.append(pd.DataFrame({"unique_id": f"s{number}", "ds": pd.date_range("2024-01-01", periods=length), "y": y}))
+        frames.append(
+            pd.DataFrame({"unique_id": f"s{number}", "ds": pd.date_range("2024-01-01", periods=length), "y": y})
+        )
     return pd.concat(frames, ignore_index=True)

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from tests.tasks.small import seasonal, small
 
 from gatework.data import synthesise
 from gatework.errors import ArtefactError, CellError, ConfigError, GateworkError, InputError, StorageError
 from gatework.tasks import load, resume
+from tests.tasks.small import seasonal, small
 
 Change = Callable[[pd.DataFrame], Any]
 
@@ -44,9 +44,27 @@ FIT: list[tuple[str, Change, dict[str, Any], type[GateworkError], str]] = [
     ("id column unknown", lambda t: t, {"id_column": "unique"}, InputError, "'unique'"),
     ("past covariate unknown", lambda t: t, {"past_covariates": ["visitor"]}, InputError, "'visitor'"),
     ("future covariate unknown", lambda t: t, {"future_covariates": ["promo"]}, InputError, "'promo'"),
-    ("static covariate that changes", lambda t: t.assign(k=range(len(t))), {"static_covariates": ["k"]}, InputError, "changes"),
-    ("series too short", lambda t: t.groupby("unique_id").head(10), {}, InputError, r"shorter than 20 rows \(horizon 6 \+ 14"),
-    ("one series short", lambda t: t[(t.unique_id != "s1") | (t.index % 10 == 0)], {"freq": "D", "context": 85}, InputError, "shorter"),
+    (
+        "static covariate that changes",
+        lambda t: t.assign(k=range(len(t))),
+        {"static_covariates": ["k"]},
+        InputError,
+        "changes",
+    ),
+    (
+        "series too short",
+        lambda t: t.groupby("unique_id").head(10),
+        {},
+        InputError,
+        r"shorter than 20 rows \(horizon 6 \+ 14",
+    ),
+    (
+        "one series short",
+        lambda t: t[(t.unique_id != "s1") | (t.index % 10 == 0)],
+        {"freq": "D", "context": 85},
+        InputError,
+        "shorter",
+    ),
     ("horizon longer than the data", lambda t: t, {"horizon": 500}, InputError, "smaller horizon"),
     ("context longer than the data", lambda t: t, {"context": 500}, InputError, "shorter than 506 rows"),
     ("horizon 0", lambda t: t, {"horizon": 0}, ConfigError, "horizon is 0"),
@@ -61,7 +79,9 @@ FIT: list[tuple[str, Change, dict[str, Any], type[GateworkError], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("change", "settings", "kind", "message"), [case[1:] for case in FIT], ids=[case[0] for case in FIT])
+@pytest.mark.parametrize(
+    ("change", "settings", "kind", "message"), [case[1:] for case in FIT], ids=[case[0] for case in FIT]
+)
 def test_fit_refuses(tmp_path: Path, change: Change, settings: dict[str, Any], kind: type[GateworkError], message: str):
     with pytest.raises(kind, match=message):
         small(tmp_path / "runs", **settings).fit(change(seasonal()))
@@ -127,21 +147,26 @@ def test_evaluate_needs_enough_rows(model):
 
 TAMPERED: list[tuple[str, str, Callable[[bytes], bytes], str]] = [
     ("weights cut", "model/weights.safetensors", lambda b: b[:100], "weights.safetensors"),
-    ("weights of another shape", "config.yaml", lambda b: b.replace(b"hidden_size: 8", b"hidden_size: 9"), "weights.safetensors"),
+    ("weights of another shape", "config.yaml", lambda b: b.replace(b"hidden_size: 8", b"hidden_size: 9"),
+    "weights.safetensors"),
     ("horizon changed", "config.yaml", lambda b: b.replace(b"horizon: 6", b"horizon: 7"), "model.json|weights"),
     ("setting unknown", "config.yaml", lambda b: b + b"\nhorizons: 3\n", "horizons"),
     ("not YAML", "config.yaml", lambda b: b"a: [", "line 1"),
     ("model no JSON", "model/model.json", lambda b: b[:-20], "model.json"),
-    ("model of another task", "model/model.json", lambda b: b.replace(b'"forecaster"', b'"painter"'), "not a model of forecaster"),
+    ("model of another task", "model/model.json", lambda b: b.replace(b'"forecaster"', b'"painter"'),
+    "not a model of forecaster"),
     ("members a text", "model/model.json", lambda b: b.replace(b'"members": 1', b'"members": "1"'), "not a model"),
-    ("a billion members", "model/model.json", lambda b: b.replace(b'"members": 1', b'"members": 1000000000'), "not a model"),
+    ("a billion members", "model/model.json", lambda b: b.replace(b'"members": 1', b'"members": 1000000000'),
+    "not a model"),
     ("schema gone", "model/model.json", lambda b: b.replace(b'"schema"', b'"scheme"'), "describe a model"),
     ("widths changed", "model/model.json", lambda b: b.replace(b'"static": 2', b'"static": 5'), "weights|describe"),
     ("task unknown", "run.json", lambda b: b.replace(b'"task": "forecaster"', b'"task": "../evil"'), "does not have"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("file", "change", "message"), [case[1:] for case in TAMPERED], ids=[case[0] for case in TAMPERED])
+@pytest.mark.parametrize(
+    ("file", "change", "message"), [case[1:] for case in TAMPERED], ids=[case[0] for case in TAMPERED]
+)
 def test_a_tampered_run_is_refused(model, tmp_path: Path, file: str, change: Callable[[bytes], bytes], message: str):
     import shutil
 

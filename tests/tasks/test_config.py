@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,9 +17,11 @@ from gatework.tasks.forecaster import Forecaster, ForecasterConfig
 TYPOS = {
     "horizn": "horizon", "horizont": "horizon", "contxt": "context", "hiden_size": "hidden_size",
     "hidden": "hidden_size", "num_layer": "num_layers", "layers": "num_layers", "drop_out": "dropout",
-    "learning-rat": "learning_rate", "lerning_rate": "learning_rate", "batchsize": "batch_size", "max_epoch": "max_epochs",
+    "learning-rat": "learning_rate", "lerning_rate": "learning_rate", "batchsize": "batch_size",
+    "max_epoch": "max_epochs",
     "epochs": "max_epochs", "sed": "seed", "paticence": "patience", "time-limt": "time_limit", "presets": "preset",
-    "quantile": "quantiles", "model.cel": "model.cell", "training.sead": "training.seed", "target_column": "time_column",
+    "quantile": "quantiles", "model.cel": "model.cell", "training.sead": "training.seed",
+    "target_column": "time_column",
     "columns.freqq": "columns.freq", "member": "members",
 }  # fmt: skip
 
@@ -45,13 +47,19 @@ def test_a_name_nothing_is_like_lists_all():
 
 
 WRONG = [
-    ("horizon", 0, "1 to 10000"), ("horizon", -3, "1 to 10000"), ("horizon", 10_001, "1 to 10000"), ("horizon", 2.5, "whole number"),
-    ("horizon", "soon", "whole number"), ("context", 0, "whole number or auto"), ("context", "often", "whole number or auto"),
-    ("quantiles", [0.1, 1.2], "above 0 and below 1"), ("quantiles", [], "above 0 and below 1"), ("quantiles", "a,b", "list of numbers"),
+    ("horizon", 0, "1 to 10000"), ("horizon", -3, "1 to 10000"), ("horizon", 10_001, "1 to 10000"), ("horizon", 2.5,
+    "whole number"),
+    ("horizon", "soon", "whole number"), ("context", 0, "whole number or auto"), ("context", "often",
+    "whole number or auto"),
+    ("quantiles", [0.1, 1.2], "above 0 and below 1"), ("quantiles", [], "above 0 and below 1"), ("quantiles", "a,b",
+    "list of numbers"),
     ("decoder", "both", "direct, recursive"), ("holdout", -1, "0 to 1000"), ("members", 0, "1 to 100"),
-    ("hidden_size", 0, "1 to 4096"), ("num_layers", 99, "1 to 16"), ("dropout", 1.0, "0 to 1"), ("dropout", "much", "number"),
-    ("seed", -1, "0 to"), ("batch_size", 0, "1 to 65536"), ("learning_rate", 0, "number or auto"), ("learning_rate", "quick", "auto"),
-    ("schedule", "linear", "one-cycle, cosine, constant"), ("max_epochs", 0, "1 to 100000"), ("patience", -1, "0 or more"),
+    ("hidden_size", 0, "1 to 4096"), ("num_layers", 99, "1 to 16"), ("dropout", 1.0, "0 to 1"), ("dropout", "much",
+    "number"),
+    ("seed", -1, "0 to"), ("batch_size", 0, "1 to 65536"), ("learning_rate", 0, "number or auto"), ("learning_rate",
+    "quick", "auto"),
+    ("schedule", "linear", "one-cycle, cosine, constant"), ("max_epochs", 0, "1 to 100000"), ("patience", -1,
+    "0 or more"),
     ("time_limit", "10 parsecs", "90s, 10m, 1.5h"), ("time_limit", 0, "above 0"), ("clip_norm", -1, "above 0"),
     ("precision", "fp8", "32-true, bf16-mixed"), ("season", 0, "1 or more"), ("average", 1, "0 to 1"),
     ("deterministic", "perhaps", "bool"),
@@ -98,7 +106,14 @@ def test_given_twice_is_refused():
 
 
 def test_text_is_read_as_the_settings_type():
-    text = {"quantiles": "0.1, 0.9", "time_limit": "1.5h", "context": "30", "calibrate": "false", "max_steps": "none", "target": "a,b"}
+    text = {
+        "quantiles": "0.1, 0.9",
+        "time_limit": "1.5h",
+        "context": "30",
+        "calibrate": "false",
+        "max_steps": "none",
+        "target": "a,b",
+    }
     config = check(ForecasterConfig, settle(ForecasterConfig, text))
     assert config.quantiles == (0.1, 0.9) and config.training.time_limit == 5400 and config.context == 30
     assert config.calibrate is False and config.training.max_steps is None and config.columns.target == ("a", "b")
@@ -211,6 +226,6 @@ def test_settings_need_no_torch():
 
 def test_tasks_are_found_by_scan():
     assert tasks()["forecaster"].startswith("Forecasts")
-    with pytest.raises(ConfigError, match="'forecastr'. Did you mean 'forecaster'"):
+    with pytest.raises(ConfigError, match=r"'forecastr'\. Did you mean 'forecaster'"):
         task("forecastr")
     assert yaml.safe_load(to_yaml(task("forecaster").Config))["horizon"] == 24

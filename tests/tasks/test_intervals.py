@@ -11,7 +11,7 @@ LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 
 
 def forecasts(count: int, seed: int, stretch: float, horizon: int = 8) -> tuple[np.ndarray, np.ndarray]:
-    """Gaussian truth whose spread grows with the step and differs by series 1000-fold; quantiles too wide by `stretch`."""
+    """Gaussian truth whose spread grows with the step and differs 1000-fold; quantiles too wide by `stretch`."""
     from scipy.stats import norm
 
     random = np.random.default_rng(seed)

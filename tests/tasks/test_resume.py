@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.tasks.small import seasonal
 
 from gatework.errors import ArtefactError
 from gatework.run import Run
 from gatework.tasks import load, resume
+from tests.tasks.small import seasonal
 
 ROOT = Path(__file__).resolve().parents[2]
 WEIGHTS = "model/weights.safetensors"

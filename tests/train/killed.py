@@ -1,6 +1,6 @@
-"""Trains the toy regression in a run folder, continuing what is there. `python -m tests.train.killed RUN [KILL_AT_RENAME]`.
+"""Trains the toy regression in a run folder, continuing what is there: `python -m tests.train.killed RUN [N]`.
 
-With a number n, the process kills itself (SIGKILL) just before the n-th rename of a file, that is in the middle of a save.
+With a number N, the process kills itself (SIGKILL) just before the N-th rename of a file, in the middle of a save.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.train.toy import regression
-
 from gatework.run import Run
 from gatework.train.fit import Journal, fit
 from gatework.train.settings import Training
+from tests.train.toy import regression
 
 
 def kill_at_rename(count: int) -> None:

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-from tests.train.toy import Memory, Shuffled, regression
 from torch import nn
 
 from gatework.train.fit import Journal, Loop, fit
 from gatework.train.guard import DivergedError
 from gatework.train.settings import Training
+from tests.train.toy import Memory, Shuffled, regression
 
 QUICK = {"max_epochs": 8, "learning_rate": 0.02, "patience": 0}
 
@@ -134,7 +134,9 @@ def test_time_limit_is_kept_and_the_schedule_shrinks(limit: float):
     assert outcome.history[-1]["learning_rate"] < 0.02 * 0.05
 
 
-@pytest.mark.parametrize(("place", "named"), [("layer", r"layer 1 \(Tanh\)"), ("loss", "the loss itself"), ("gradient", "the gradient of 0")])
+@pytest.mark.parametrize(
+    ("place", "named"), [("layer", r"layer 1 \(Tanh\)"), ("loss", "the loss itself"), ("gradient", "the gradient of 0")]
+)
 def test_divergence_names_layer_step_and_batch(place: str, named: str):
     problem = regression()
     steps = {"seen": 0}
@@ -161,7 +163,9 @@ def test_divergence_names_layer_step_and_batch(place: str, named: str):
 
     problem.loss = poisoned
     if place == "layer":
-        problem.net[1].register_forward_hook(lambda module, given, out: out * float("nan") if steps["seen"] >= 3 else out)
+        problem.net[1].register_forward_hook(
+            lambda module, given, out: out * float("nan") if steps["seen"] >= 3 else out
+        )
         problem.loss = lambda net, batch: (steps.__setitem__("seen", steps["seen"] + 1), loss(net, batch))[1]
     with pytest.raises(DivergedError, match=rf"step 3 \(epoch 1, points \d+, .*{named}.*learning_rate"):
         fit(problem, Training(**QUICK))

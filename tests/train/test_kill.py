@@ -21,7 +21,9 @@ ROOT = Path(__file__).resolve().parents[2]
 def start(run: Run, *arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "tests.train.killed", str(run.path), *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=ROOT)
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=ROOT
+    )
 
 
 def finish(run: Run) -> dict[str, torch.Tensor]:

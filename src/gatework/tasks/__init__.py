@@ -1,9 +1,9 @@
 """The applications, one file each, found by a scan of this folder.
 
-    tasks()                      names and what each is for, without importing any
-    task("forecaster")           the class
-    load("runs/forecaster-001")  a trained one
-    resume("runs/forecaster-001")   go on where a run was stopped
+tasks()                      names and what each is for, without importing any
+task("forecaster")           the class
+load("runs/forecaster-001")  a trained one
+resume("runs/forecaster-001")   go on where a run was stopped
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _BASE = "Task"
 
 @functools.cache
 def _scan() -> dict[str, tuple[str, str]]:
-    """{name: (class, first line of its docstring)}: every class in this folder that derives from Task, by its file's name."""
+    """{file: (class, first line of its docstring)} of every class in this folder that derives from Task."""
     found = {}
     for path in sorted(Path(__file__).parent.glob("*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
@@ -60,7 +60,7 @@ def load(run: str | Path) -> Task:
         ArtefactError: not a run folder, not finished, damaged or tampered with.
     """
     from gatework.run import Run
-    from gatework.tasks.base import load_run
+    from gatework.tasks.revival import load_run
 
     return load_run(Run.open(run))
 
@@ -76,6 +76,6 @@ def resume(run: str | Path, data: Any = None) -> Task:
         ArtefactError: not a run folder, or the data are not those it was fitted on.
     """
     from gatework.run import Run
-    from gatework.tasks.base import resume_run
+    from gatework.tasks.revival import resume_run
 
     return resume_run(Run.open(run), data)

@@ -45,7 +45,12 @@ class Backtest:
 
     @classmethod
     def of(
-        cls, panel: Panel, index: WindowIndex, horizon: int, levels: Sequence[float], forecast: Callable[[Ints, Ints], Array]
+        cls,
+        panel: Panel,
+        index: WindowIndex,
+        horizon: int,
+        levels: Sequence[float],
+        forecast: Callable[[Ints, Ints], Array],
     ) -> Backtest:
         """Forecast every window of `index`; `forecast` maps (series, origins) to quantiles [W, H, Q]."""
         import torch
@@ -126,7 +131,7 @@ class Backtest:
         return found
 
     def tables(self, count: int = 20) -> dict[str, Any]:
-        """{"predictions": every forecast beside the truth, "worst": the windows with the largest scaled error}, as frames."""
+        """Frames: "predictions", every forecast beside the truth; "worst", the windows with the largest error."""
         columns = {"y": self.truth, **forecast_columns(self.quantiles, self.levels, self.levels), "naive": self.naive}
         known = np.isfinite(self.truth)
         error = np.where(known, np.abs(self.truth - self.median), 0.0).sum(1) / np.maximum(known.sum(1), 1)
@@ -190,7 +195,7 @@ def _scale(panel: Panel, series: int, before: int, season: int) -> float:
 def _column_means(values: Array) -> list[float | None]:
     known = np.isfinite(values)
     means = np.where(known, values, 0).sum(0) / np.maximum(known.sum(0), 1)
-    return [float(mean) if any_known else None for mean, any_known in zip(means, known.any(0), strict=True)]
+    return [mean if any_known else None for mean, any_known in zip(means.tolist(), known.any(0).tolist(), strict=True)]
 
 
 def _nulls(values: Array) -> list[float | None]:

@@ -1,8 +1,8 @@
 """What every application shares: the verbs, the run folder, saving and loading.
 
-An application is one file in this folder: a class derived from `Task` with a `Config` (a pydantic model with a `runs` folder,
-a number of `members` and a `training` group), and the hooks below. fit, predict, evaluate, resume, the command line, the
-settings file and the model card follow from them.
+An application is one file in this folder: a class derived from `Task` with a `Config` (a pydantic model derived from
+`TaskConfig`) and the hooks below. fit, predict, evaluate, resume, the command line, the settings file and the model
+card follow from them.
 
 torch and the training loop are imported by the first `fit` or `load`, so that help and settings answer at once.
 """
@@ -12,14 +12,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gatework.errors import ArtefactError, GateworkError, InputError, StorageError
+from gatework.errors import GateworkError, InputError, StorageError
 from gatework.say import recording, say
 from gatework.tasks.card import card
-from gatework.tasks.config import flatten, read_yaml, settle, to_yaml
+from gatework.tasks.config import flatten, to_yaml
 from gatework.tasks.estimator import Estimator
 from gatework.train.settings import Training
 
@@ -31,7 +31,10 @@ if TYPE_CHECKING:
     from gatework.train.fit import Journal, Outcome
     from gatework.train.problem import Problem
 
-_WEIGHTS, _MODEL, _CONFIG = "model/weights.safetensors", "model/model.json", "config.yaml"
+_PICTURES = 10  # what follows the training takes about as long as drawing so many pictures; kept back from a limit
+_MOST_CLOSING = 0.4  # of the limit
+
+WEIGHTS, MODEL, CONFIG = "model/weights.safetensors", "model/model.json", "config.yaml"
 
 
 class TaskConfig(BaseModel):
@@ -39,8 +42,8 @@ class TaskConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    members: int = Field(1, ge=1, le=100, description="networks trained with different seeds and averaged")
-    runs: str = Field("runs", min_length=1, description="folder in which the run's folder is made")
+    members: int = Field(default=1, ge=1, le=100, description="networks trained with different seeds and averaged")
+    runs: str = Field(default="runs", min_length=1, description="folder in which the run's folder is made")
     training: Training = Training()
 
 
@@ -56,7 +59,6 @@ class Task(Estimator):
 
     Config: ClassVar[type[BaseModel]]
     name: ClassVar[str]
-    closing_seconds: ClassVar[float] = 2.0  # kept back from a time limit for what follows the training
 
     run_: Run
     config_: Any
@@ -130,8 +132,8 @@ class Task(Estimator):
             path = str(Path(data).resolve()) if isinstance(data, (str, Path)) else None
             source = {"path": path, "hash": dataset.data_hash()}
             run = Run.create(self.name, self.config_.runs, seed=self.config_.training.seed, data=source)
-            run.write_text(_CONFIG, to_yaml(self.Config, flatten(self.config_)))
-            return self._train(run, dataset, said, started)
+            run.write_text(CONFIG, to_yaml(self.Config, flatten(self.config_)))
+            return self.train(run, dataset, said, started)
 
     def check_trained(self) -> None:
         """Raise InputError before `fit` or `load`."""
@@ -139,7 +141,7 @@ class Task(Estimator):
             raise InputError(f"this {type(self).__name__} is not trained yet; call fit(data), or gatework.load(run).")
 
     def keep(self, evaluation: Evaluation) -> Evaluation:
-        """Save it in the run's evaluations/, numbered; a run that cannot be written is said and does not stand in the way."""
+        """Save it in the run's evaluations/, numbered; where that cannot be written, this is said and no more."""
         number = 1
         while self.run_.has(f"evaluations/{number:03d}/evaluation.json"):
             number += 1
@@ -149,15 +151,25 @@ class Task(Estimator):
             say(f"the evaluation is not saved: {error}")
         return evaluation
 
-    def _train(self, run: Run, dataset: Any, said: list[str], started: float) -> Self:
+    def train(self, run: Run, dataset: Any, said: list[str], started: float) -> Self:
+        """The part of `fit` and `resume` after reading: train in `run`, from its checkpoint if there is one, and save.
+
+        Args:
+            run: the run folder.
+            dataset: what `read` gave.
+            said: the decisions so far, a list that grows.
+            started: `time.monotonic()` from which a time limit counts.
+        """
         import torch
 
+        from gatework.tasks.plots import rehearse
         from gatework.train.members import fit_members
 
         training: Training = self.config_.training
         limit = training.time_limit
         if limit is not None:
-            limit = max(limit - (time.monotonic() - started) - self.closing_seconds, 0.0)
+            closing = min(_PICTURES * rehearse(), _MOST_CLOSING * limit)
+            limit = max(limit - (time.monotonic() - started) - closing, 0.0)
         with run.lock():
             run.record(status="running", decisions=said)
             try:
@@ -176,7 +188,7 @@ class Task(Estimator):
             except KeyboardInterrupt as stop:
                 run.record(status="stopped", decisions=said)
                 if not stop.args:
-                    say(f"stopped. Continue with: {_resume_command(run)}")
+                    say(f"stopped. Continue with: {resume_command(run)}")
                 raise
             except GateworkError as error:
                 run.record(status="failed", decisions=said, problem=str(error))
@@ -191,8 +203,8 @@ class Task(Estimator):
         picture(run, "learning_curve", {"metric": metric, "rows": history})
         if outcomes[0].finder:
             picture(run, "learning_rate", {"chosen": outcomes[0].learning_rate, "rows": outcomes[0].finder})
-        run.write_tensors(_WEIGHTS, self.nets_.state_dict())
-        run.write_json(_MODEL, {"task": self.name, "members": len(self.nets_), "learned": self.learned()})
+        run.write_tensors(WEIGHTS, self.nets_.state_dict())
+        run.write_json(MODEL, {"task": self.name, "members": len(self.nets_), "learned": self.learned()})
         evaluation = self.evaluation_
         if evaluation is not None:
             evaluation.save(run)
@@ -212,73 +224,6 @@ class Task(Estimator):
         run.record(**facts)
 
 
-def load_run(run: Run) -> Task:
-    """The trained application in `run`; see `gatework.tasks.load`."""
-    import torch
-
-    model = _empty(run)
-    if not run.has(_MODEL):
-        raise ArtefactError(
-            f"{run.path} holds no finished model (status: {run.facts.get('status', 'unknown')}); "
-            f"finish it with: {_resume_command(run)}"
-        )
-    saved = run.read_json(_MODEL)
-    members, learned = saved.get("members"), saved.get("learned")
-    if saved.get("task") != model.name or type(members) is not int or not 1 <= members <= 100:
-        raise ArtefactError(f"{run.path_of(_MODEL)} is not a model of {model.name}. It is damaged; restore it.")
-    try:
-        build = model.restore(cast(dict[str, Any], learned))
-        nets = torch.nn.ModuleList([build() for _ in range(members)])
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise ArtefactError(
-            f"{run.path_of(_MODEL)} does not describe a model this Gatework can build ({error}). It is damaged; restore it."
-        ) from error
-    nets.load_state_dict(run.read_tensors(_WEIGHTS, nets.state_dict()))
-    model.nets_ = nets.eval()
-    return model
-
-
-def resume_run(run: Run, data: Any = None) -> Task:
-    """Go on with the training in `run`; see `gatework.tasks.resume`."""
-    started = time.monotonic()
-    if run.facts.get("status") == "finished":
-        say(f"{run.path} is finished; nothing to resume")
-        return load_run(run)
-    model = _empty(run)
-    source = run.facts.get("data") or {}
-    if data is None and source.get("path") is None:
-        raise ArtefactError(
-            f"{run.path} was fitted on a frame in memory, which is not kept: hand it in again, "
-            f'gatework.tasks.resume("{run.path}", data=frame).'
-        )
-    with recording() as said:
-        dataset = model.read(source["path"] if data is None else data)
-        if dataset.data_hash() != source.get("hash"):
-            raise ArtefactError(
-                f"the data differ from those {run.path} was fitted on, so its training cannot go on as it began. "
-                "Restore them, or start again with `fit`."
-            )
-        model.config_ = model.decide(dataset)
-        return model._train(run, dataset, said, started)
-
-
-def _empty(run: Run) -> Task:
-    """The application of `run` with its settings, not yet trained."""
-    from gatework.tasks import task, tasks
-
-    if run.task not in tasks():
-        raise ArtefactError(f"{run.path} is of the task {run.task!r}, which this Gatework does not have.")
-    kind = task(run.task)
-    path = run.path_of(_CONFIG)
-    if not path.is_file():
-        raise ArtefactError(f"{run.path} has no {_CONFIG}; it was stopped before it began. Start again with `fit`.")
-    model = kind(**settle(kind.Config, read_yaml(path), source=str(path)))
-    model.config_ = model.settings()
-    model.run_ = run
-    model.evaluation_ = None
-    return model
-
-
 def _journal(run: Run) -> Journal:
     from gatework.train.fit import Journal
 
@@ -286,9 +231,10 @@ def _journal(run: Run) -> Journal:
         append=lambda row: run.append_jsonl("metrics.jsonl", row),
         rewrite=lambda rows: run.write_jsonl("metrics.jsonl", rows),
         log=lambda line: run.append_text("log.txt", line),
-        resume_command=_resume_command(run),
+        resume_command=resume_command(run),
     )
 
 
-def _resume_command(run: Run) -> str:
+def resume_command(run: Run) -> str:
+    """What goes on with a stopped run, typed into a shell."""
     return f"gatework resume {run.path}"

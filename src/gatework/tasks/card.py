@@ -32,8 +32,8 @@ def card(about: str, run: Run, facts: Mapping[str, Any], evaluation: Evaluation 
         "",
         "## How it was made",
         "",
-        f"- trained {made.get('created', '')} in {facts['seconds']:.0f} s, {facts['steps']} steps, seed {made.get('seed')},"
-        f" {facts['parameters']:,} parameters; stopped by: {', '.join(facts['stopped_by'])}",
+        f"- trained {made.get('created', '')} in {facts['seconds']:.0f} s, {facts['steps']} steps, "
+        f"seed {made.get('seed')}, {facts['parameters']:,} parameters; stopped by: {', '.join(facts['stopped_by'])}",
         f"- data: {data.get('path') or 'a frame in memory'}, hash `{data.get('hash')}`",
         "- versions: " + ", ".join(f"{name} {version}" for name, version in made.get("versions", {}).items()),
         "- every setting: `config.yaml`; what was decided for you:",

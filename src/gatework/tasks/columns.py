@@ -15,15 +15,21 @@ class Columns(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    target: tuple[str, ...] | None = Field(None, description="columns to forecast; several are as many series")
-    id_column: str | None = Field(None, description="column that tells series apart")
-    time_column: str | None = Field(None, description="column of dates or whole numbers")
-    past_covariates: tuple[str, ...] = Field((), description="columns known up to the present")
-    future_covariates: tuple[str, ...] = Field((), description="columns known for the steps to forecast too")
-    static_covariates: tuple[str, ...] = Field((), description="columns with one value for each series")
-    freq: str | None = Field(None, description="step between rows, as pandas writes it: h, D, W, MS; none = inferred")
-    season: int | None = Field(None, ge=1, description="rows in a season, 1 for no season; none = from the frequency")
-    drop_short: bool = Field(False, description="leave out series that are too short instead of refusing the data")
+    target: tuple[str, ...] | None = Field(default=None, description="columns to forecast; several are as many series")
+    id_column: str | None = Field(default=None, description="column that tells series apart")
+    time_column: str | None = Field(default=None, description="column of dates or whole numbers")
+    past_covariates: tuple[str, ...] = Field(default=(), description="columns known up to the present")
+    future_covariates: tuple[str, ...] = Field(default=(), description="columns known for the steps to forecast too")
+    static_covariates: tuple[str, ...] = Field(default=(), description="columns with one value for each series")
+    freq: str | None = Field(
+        default=None, description="step between rows, as pandas writes it: h, D, W, MS; none = inferred"
+    )
+    season: int | None = Field(
+        default=None, ge=1, description="rows in a season, 1 for no season; none = from the frequency"
+    )
+    drop_short: bool = Field(
+        default=False, description="leave out series that are too short instead of refusing the data"
+    )
 
     def read(self, data: Any) -> Panel:
         """The series in `data` (a frame or a path); raises InputError for what cannot be used."""

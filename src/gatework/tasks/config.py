@@ -1,4 +1,4 @@
-"""Settings of an application: one pydantic model is the constructor's words, the YAML file and the command line's flags.
+"""Settings of an application: one pydantic model is the constructor's words, the YAML file and the flags.
 
 Every setting has a name of its own (a leaf) and may stand in a group: `hidden_size`, `model.hidden_size`,
 `model__hidden_size`, `hidden-size` and `{"model": {"hidden_size": 64}}` are the same setting. `settle` is the one
@@ -58,11 +58,11 @@ def fields(config: type[BaseModel]) -> list[Setting]:
     own = vars(config).get("__annotations__", {})
     for name, info in sorted(config.model_fields.items(), key=lambda item: item[0] not in own):
         if inner := _group(info):
-            defaults = info.get_default(call_default_factory=True)  # type: ignore[call-arg]
+            defaults = info.get_default(call_default_factory=True)
             for leaf, inner_info in inner.model_fields.items():
                 grouped.append(_field(leaf, name, inner_info, getattr(defaults, leaf)))
         else:
-            single.append(_field(name, "", info, info.get_default(call_default_factory=True)))  # type: ignore[call-arg]
+            single.append(_field(name, "", info, info.get_default(call_default_factory=True)))
     return single + grouped
 
 
@@ -169,7 +169,9 @@ def nearest(word: str, known: typing.Iterable[str]) -> str:
     return f" Did you mean {match[0]!r}?" if match else ""
 
 
-def _leaves(given: Mapping[str, Any], groups: set[str], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+def _leaves(
+    given: Mapping[str, Any], groups: set[str], above: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Any]]:
     for key, value in given.items():
         path = (*above, *str(key).replace("-", "_").replace("__", ".").split("."))
         if isinstance(value, Mapping) and (path[-1] in groups or value):
@@ -204,9 +206,19 @@ def _field(name: str, group: str, info: FieldInfo, default: Any) -> Setting:
     words = [_type_word(part) for part in bare if part is not type(None)]
     extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
     return Setting(
-        name, group, " or ".join(words), default, str(extra.get("unit", "")), info.description or "",
-        bounds.get("ge", bounds.get("gt")), bounds.get("le", bounds.get("lt")), choices, type(None) in bare, many, "gt" in bounds,
-    )  # fmt: skip
+        name=name,
+        group=group,
+        type_text=" or ".join(words),
+        default=default,
+        unit=str(extra.get("unit", "")),
+        help=info.description or "",
+        minimum=bounds.get("ge", bounds.get("gt")),
+        maximum=bounds.get("le", bounds.get("lt")),
+        choices=choices,
+        optional=type(None) in bare,
+        many=many,
+        above="gt" in bounds,
+    )
 
 
 def _alternatives(kind: Any) -> list[Any]:
@@ -218,7 +230,7 @@ def _type_word(part: Any) -> str:
         return ", ".join(str(word) for word in typing.get_args(part))
     if typing.get_origin(part) in (list, tuple):
         return "list of " + {"number": "numbers", "text": "names"}.get(_type_word(typing.get_args(part)[0]), "values")
-    name = getattr(part, "__name__", str(part))
+    name = str(getattr(part, "__name__", part))
     return {"int": "whole number", "float": "number", "str": "text"}.get(name, name)
 
 

@@ -15,8 +15,8 @@ class Estimator:
     """Stores the settings of `Config` as attributes, one for each leaf.
 
     Settings that a preset decides are None until given. Values are checked when they are used (`settings()`), names at
-    once. `get_params`, `set_params` and `sklearn.base.clone` work as for any estimator; `set_params(model__dropout=0.1)`
-    and `set_params(dropout=0.1)` are the same.
+    once. `get_params`, `set_params` and `sklearn.base.clone` work as for any estimator; `set_params(dropout=0.1)` and
+    `set_params(model__dropout=0.1)` are the same.
     """
 
     Config: ClassVar[type[BaseModel]]

@@ -29,29 +29,42 @@ class Network(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    cell: str = Field("lstm", description="recurrent cell, by its name in the catalogue (`gatework cells`)")
-    hidden_size: int = Field(64, ge=1, le=4096, description="units of a layer")
-    num_layers: int = Field(1, ge=1, le=16, description="recurrent layers")
-    dropout: float = Field(0.1, ge=0, lt=1, description="share of values dropped between layers in training")
+    cell: str = Field(default="lstm", description="recurrent cell, by its name in the catalogue (`gatework cells`)")
+    hidden_size: int = Field(default=64, ge=1, le=4096, description="units of a layer")
+    num_layers: int = Field(default=1, ge=1, le=16, description="recurrent layers")
+    dropout: float = Field(default=0.1, ge=0, lt=1, description="share of values dropped between layers in training")
 
 
 class ForecasterConfig(TaskConfig):
     """Settings of the forecaster."""
 
-    horizon: int = Field(24, ge=1, le=10_000, description="steps to forecast", json_schema_extra={"unit": "rows"})
-    context: Annotated[int, Field(ge=1, le=100_000)] | Literal["auto"] = Field(
-        "auto", description="rows of the past the network sees; auto = from season and horizon", json_schema_extra={"unit": "rows"}
+    horizon: int = Field(
+        default=24, ge=1, le=10_000, description="steps to forecast", json_schema_extra={"unit": "rows"}
     )
-    preset: Literal["good", "fast", "best"] = Field("good", description="how much time to spend: fast, good or best")
+    context: Annotated[int, Field(ge=2, le=100_000)] | Literal["auto"] = Field(
+        default="auto",
+        description="rows of the past the network sees; auto = from season and horizon",
+        json_schema_extra={"unit": "rows"},
+    )
+    preset: Literal["good", "fast", "best"] = Field(
+        default="good", description="how much time to spend: fast, good or best"
+    )
     quantiles: tuple[float, ...] = Field(
-        (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), description="levels to forecast, each above 0 and below 1"
+        default=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
+        description="levels to forecast, each above 0 and below 1",
     )
-    calibrate: bool = Field(True, description="stretch the quantiles until they hold on the held-out part what they say")
+    calibrate: bool = Field(
+        default=True, description="stretch the quantiles until they hold on the held-out part what they say"
+    )
     decoder: Literal["direct", "recursive"] = Field(
-        "direct", description="direct = all steps at once; recursive = a season at a time, each from the forecasts before it"
+        default="direct",
+        description="direct = all steps at once; recursive = a season at a time, each from the forecasts before it",
     )
     holdout: int = Field(
-        1, ge=0, le=1000, description="horizons held out at the end of each series for early stopping, scores and calibration"
+        default=1,
+        ge=0,
+        le=1000,
+        description="horizons held out at the end of each series for early stopping, scores and calibration",
     )
     columns: Columns = Columns()
     model: Network = Network()
@@ -105,7 +118,7 @@ class Forecaster(Task):
         longest = int(dataset.lengths.max())
         context = config.context
         if context == "auto":
-            context = max(1, min(max(3 * season, 2 * config.horizon), longest - config.horizon))
+            context = max(2, min(max(3 * season, 2 * config.horizon), longest - config.horizon))
             say(f"context: {context} rows (season {season}, horizon {config.horizon}, longest series {longest})")
         columns = config.columns.model_copy(update={"season": season})
         return config.model_copy(update={"context": context, "columns": columns})
@@ -151,9 +164,12 @@ class Forecaster(Task):
         raw = self._backtest(self._windows(dataset), index, self.nets_)
         if config.calibrate:
             self.calibration_ = Calibration.of(raw.truth, raw.quantiles, config.levels)
-            say(f"quantiles calibrated on {self.calibration_.samples} held-out values")
+            count = self.calibration_.samples
+            say(f"quantiles calibrated on {count} held-out values" if count else "too few held-out values to calibrate")
         held = replace(raw, quantiles=self.calibration_.apply(raw.quantiles))
-        return held.evaluation(f"held-out end: {len(index)} forecasts of {config.horizon} steps (also used to calibrate)")
+        return held.evaluation(
+            f"held-out end: {len(index)} forecasts of {config.horizon} steps (also used to calibrate)"
+        )
 
     def predict(self, data: Any, future: Any = None) -> Any:
         """Forecast the `horizon` steps after the end of every series.
@@ -177,7 +193,9 @@ class Forecaster(Task):
         self.check_trained()
         panel = self.schema_.read(data, future).extend(self.config_.horizon)
         series, origins = (place.numpy() for place in last(panel).locate(torch.arange(len(panel))))
-        quantiles = forecast(self.nets_, self._windows(panel), series, origins, self.config_.horizon, self.config_.levels)
+        quantiles = forecast(
+            self.nets_, self._windows(panel), series, origins, self.config_.horizon, self.config_.levels
+        )
         columns = forecast_columns(self.calibration_.apply(quantiles), self.config_.levels, self.config_.quantiles)
         return to_frame(panel, columns, series, origins)
 
@@ -195,7 +213,8 @@ class Forecaster(Task):
         """
         backtest = self.backtest(data, windows, step)
         count, names = len(backtest.series), len(set(backtest.series.tolist()))
-        title = f"backtest: {count} forecasts of {self.config_.horizon} steps, {names} series, {windows} windows each at most"
+        horizon = self.config_.horizon
+        title = f"backtest: {count} forecasts of {horizon} steps, {names} series, {windows} windows each at most"
         return self.keep(backtest.evaluation(title))
 
     def backtest(self, data: Any, windows: int = 5, step: int | None = None) -> Backtest:
@@ -210,8 +229,13 @@ class Forecaster(Task):
         horizon = self.config_.horizon
         panel = panel.check_length(horizon + 1, f"horizon {horizon} + 1 of the past", self.config_.columns.drop_short)
         if panel.data_hash() == (self.run_.facts.get("data") or {}).get("hash"):
-            say(f"these are the data of the training: only the last {self.config_.holdout} x {horizon} rows were held out of it")
-        return self._backtest(self._windows(panel), rolling(panel, horizon, windows, step), self.nets_, self.calibration_)
+            say(
+                f"these are the data of the training: only the last {self.config_.holdout} x {horizon} rows "
+                "were held out of it"
+            )
+        return self._backtest(
+            self._windows(panel), rolling(panel, horizon, windows, step), self.nets_, self.calibration_
+        )
 
     def learned(self) -> dict[str, Any]:
         """Schema, covariate statistics and calibration."""
@@ -262,7 +286,7 @@ class Forecaster(Task):
             self._context,
             self._block,
             config.levels,
-            [self.schema_.season],
+            [m for m in [self.config_.columns.season or 1] if 1 < m <= self._context],
             past_width=self.widths_["past"],
             future_width=self.widths_["future"],
             static_width=self.widths_["static"],

@@ -1,4 +1,4 @@
-"""Conformal calibration: quantile forecasts stretched until, on data the network did not train on, they hold what they say.
+"""Conformal calibration: quantile forecasts stretched until, on held-out data, they hold what they say.
 
 Source: Romano, Patterson & Candes, Conformalized quantile regression, NeurIPS 2019 (split conformal on quantiles); here
 the correction multiplies the distance to the median, so it adapts to a series' scale and to how sure the network is.

@@ -31,7 +31,7 @@ def rmse(y: Array, forecast: Array, observed: Mask | None = None) -> float:
 
 
 def smape(y: Array, forecast: Array, observed: Mask | None = None) -> float:
-    """Symmetric mean absolute percentage error, 0 to 200 (M4's form): mean of 200 |y - f| / (|y| + |f|); 0 / 0 counts as 0."""
+    """Symmetric mean absolute percentage error, 0 to 200 as in M4: mean of 200 |y - f| / (|y| + |f|), 0 / 0 being 0."""
     size = np.abs(y) + np.abs(forecast)
     error = np.abs(y - forecast)
     return _mean(200 * np.divide(error, size, out=np.zeros_like(error), where=size != 0), y, observed)
@@ -50,13 +50,13 @@ def mase(y: Array, forecast: Array, scale: Array, observed: Mask | None = None) 
     return float((error[use] / known[use].sum(1) / scale[use]).mean()) if use.any() else float("nan")
 
 
-def quantile_loss(y: Array, quantiles: NDArray[np.float64], levels: Sequence[float], observed: Mask | None = None) -> float:
-    """Mean quantile (pinball) loss, in the target's unit: mean over levels q of 2 max(q d, (q - 1) d), d = y - quantile.
+def quantile_loss(
+    y: Array, quantiles: NDArray[np.float64], levels: Sequence[float], observed: Mask | None = None
+) -> float:
+    """Mean quantile (pinball) loss, in the target's unit: over levels q, 2 max(q d, (q - 1) d) with d = y - quantile.
 
     With the factor 2 the loss of the median is the absolute error, and the mean over even levels estimates the CRPS.
-
-    Args:
-        quantiles: [N, H, Q], one for each of `levels`.
+    `quantiles` is [N, H, Q], one for each of `levels`.
     """
     return _mean(_pinball(y, quantiles, levels).mean(-1), y, observed)
 
@@ -89,7 +89,7 @@ def skill(score: float, baseline: float) -> float:
 
 
 def seasonal_scale(history: Array, season: int) -> float:
-    """The scale of MASE: mean |y_t - y_(t - season)| over one history [T]; missing values are left out, nan if none is left."""
+    """The scale of MASE: mean |y_t - y_(t - season)| of one history [T] where both are known; nan where none are."""
     lag = season if len(history) > season else 1
     change = np.abs(history[lag:] - history[:-lag])
     change = change[np.isfinite(change)]

@@ -23,7 +23,8 @@ def seasonal_naive(values: Array, first: Ints, origins: Ints, season: int, horiz
         horizon: steps.
     """
     lag = np.where(origins - first >= season, season, 1)[:, None]
-    return values[origins[:, None] - lag + np.arange(horizon) % lag]
+    repeated: Array = values[origins[:, None] - lag + np.arange(horizon) % lag]
+    return repeated
 
 
 def naive2(history: Array, season: int, horizon: int) -> Array:
@@ -40,13 +41,15 @@ def naive2(history: Array, season: int, horizon: int) -> Array:
         index = _seasonal_factors(filled, season)
         filled = filled / index[np.arange(len(filled)) % season]
         factors = index[(len(filled) + np.arange(horizon)) % season]
-    return filled[-1] * factors
+    forecast: Array = filled[-1] * factors
+    return forecast
 
 
 def _filled(history: Array) -> Array:
     known = np.isfinite(history)
     latest = np.maximum.accumulate(np.where(known, np.arange(len(history)), int(known.argmax())))
-    return np.asarray(history, dtype=np.float64)[latest]
+    filled: Array = np.asarray(history, dtype=np.float64)[latest]
+    return filled
 
 
 def _is_seasonal(values: Array, season: int) -> bool:
@@ -71,4 +74,5 @@ def _seasonal_factors(values: Array, season: int) -> Array:
     ratio = values[first : first + len(trend)] / trend
     phase = (first + np.arange(len(ratio))) % season
     index = np.array([ratio[phase == p].mean() for p in range(season)])
-    return index / index.mean()
+    normalised: Array = index / index.mean()
+    return normalised

@@ -1,12 +1,13 @@
 """Pictures of a run. Each is drawn from the numbers saved beside it, so it can be drawn again without the model.
 
-A function `draw_<name>(numbers)` draws plots/<name>.json into plots/<name>.png. matplotlib is imported by the first one.
+A function `draw_<name>(numbers)` draws plots/<name>.json into plots/<name>.png; the first one imports matplotlib.
 """
 
 from __future__ import annotations
 
 import io
 import sys
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +22,19 @@ _BAND = ("#dbe7f5", "#aecbeb")
 
 
 def picture(run: Run, name: str, numbers: Mapping[str, Any], folder: str = "") -> None:
-    """Save `numbers` as plots/<name>.json in the run (under `folder`), and beside it the picture drawn from that file."""
+    """Save `numbers` as plots/<name>.json in the run (under `folder`), and the picture drawn from that file."""
     run.write_json(f"{folder}plots/{name}.json", numbers)
     draw = getattr(sys.modules[__name__], f"draw_{name}")
     run.write_bytes(f"{folder}plots/{name}.png", png(draw(run.read_json(f"{folder}plots/{name}.json"))))
+
+
+def rehearse() -> float:
+    """Seconds that a picture takes on this machine now, matplotlib being loaded."""
+    numbers = {"metric": "loss", "rows": [{"step": 1, "loss": 1.0}]}
+    png(draw_learning_curve(numbers))
+    began = time.monotonic()
+    png(draw_learning_curve(numbers))
+    return time.monotonic() - began
 
 
 def png(figure: Figure) -> bytes:
@@ -64,7 +74,9 @@ def draw_learning_curve(numbers: Mapping[str, Any]) -> Figure:
         if held:
             (line,) = score.plot([row["step"] for row in held], [row[metric] for row in held], lw=1.5, label=label)
             best = min(held, key=lambda row: row[metric])
-            score.plot(best["step"], best[metric], "o", color=line.get_color(), label="best, kept" if not label else None)
+            score.plot(
+                best["step"], best[metric], "o", color=line.get_color(), label="best, kept" if not label else None
+            )
     loss.set(xlabel="step", ylabel="training loss", title="training")
     score.set(xlabel="step", ylabel=metric.replace("_", " "), title="held-out part")
     if score.get_legend_handles_labels()[1]:
@@ -75,7 +87,9 @@ def draw_learning_curve(numbers: Mapping[str, Any]) -> Figure:
 def draw_learning_rate(numbers: Mapping[str, Any]) -> Figure:
     """The finder's sweep and the rate it chose. numbers: {"chosen", "rows": [{"learning_rate", "loss"}, ...]}."""
     figure, (axis,) = canvas("Learning-rate finder")
-    axis.semilogx([row["learning_rate"] for row in numbers["rows"]], [row["loss"] for row in numbers["rows"]], color=MODEL)
+    axis.semilogx(
+        [row["learning_rate"] for row in numbers["rows"]], [row["loss"] for row in numbers["rows"]], color=MODEL
+    )
     axis.axvline(numbers["chosen"], color=BASELINE, ls="--", label=f"chosen: {numbers['chosen']:.2g}")
     axis.set(xlabel="learning rate", ylabel="training loss (smoothed)")
     axis.legend(frameon=False)
@@ -113,7 +127,9 @@ def draw_error_by_horizon(numbers: Mapping[str, Any]) -> Figure:
     figure, (axis,) = canvas("Error by step ahead")
     steps = range(1, len(numbers["model"]) + 1)
     mark = "o" if len(numbers["model"]) <= 60 else None
-    axis.plot(steps, _gaps(numbers["baseline"]), color=BASELINE, ls="--", marker=mark, ms=3, label=numbers["baseline_name"])
+    axis.plot(
+        steps, _gaps(numbers["baseline"]), color=BASELINE, ls="--", marker=mark, ms=3, label=numbers["baseline_name"]
+    )
     axis.plot(steps, _gaps(numbers["model"]), color=MODEL, marker=mark, ms=3, label="model")
     axis.set(xlabel="steps ahead", ylabel=f"mean absolute error [{numbers['unit']}]", ylim=(0, None))
     axis.legend(frameon=False)
@@ -121,16 +137,23 @@ def draw_error_by_horizon(numbers: Mapping[str, Any]) -> Figure:
 
 
 def draw_coverage(numbers: Mapping[str, Any]) -> Figure:
-    """Whether the intervals hold what they say. numbers: {"nominal": [...], "observed": [...], "level", "by_step": [H]}."""
+    """Whether the intervals hold what they say.
+
+    numbers: {"nominal": [...], "observed": [...], "level": of the interval shown by step, "by_step": [H]}
+    """
     figure, (overall, by_step) = canvas("Coverage of the intervals", columns=2)
     overall.plot([0, 1], [0, 1], color="#999999", lw=1, label="ideal")
     overall.plot(numbers["nominal"], numbers["observed"], "o-", color=MODEL, label="observed")
-    overall.set(xlabel="nominal level", ylabel="share of true values inside", xlim=(0, 1), ylim=(0, 1), title="all steps")
+    overall.set(
+        xlabel="nominal level", ylabel="share of true values inside", xlim=(0, 1), ylim=(0, 1), title="all steps"
+    )
     overall.legend(frameon=False)
     level = numbers["level"]
     by_step.plot(range(1, len(numbers["by_step"]) + 1), _gaps(numbers["by_step"]), color=MODEL, label="observed")
     by_step.axhline(level, color="#999999", lw=1, label="nominal")
-    by_step.set(xlabel="steps ahead", ylabel="share inside", ylim=(0, 1.02), title=f"{100 * level:.0f} % interval by step")
+    by_step.set(
+        xlabel="steps ahead", ylabel="share inside", ylim=(0, 1.02), title=f"{100 * level:.0f} % interval by step"
+    )
     by_step.legend(frameon=False)
     return figure
 

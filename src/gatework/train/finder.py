@@ -20,7 +20,9 @@ _SMOOTHING = 0.9
 _FALLBACK = 1e-3
 
 
-def find_learning_rate(problem: Problem, weight_decay: float, clip_norm: float, steps: int = 80) -> tuple[float, list[dict[str, float]]]:
+def find_learning_rate(
+    problem: Problem, weight_decay: float, clip_norm: float, steps: int = 80
+) -> tuple[float, list[dict[str, float]]]:
     """Peak learning rate for `problem`, and the curve it was read from.
 
     Trains a copy of the network for at most `steps` steps while the rate grows from 1e-5 to 1; stops when the smoothed

@@ -2,9 +2,9 @@
 
     outcome = fit(Problem(net, loss, sampler, batch, validate), Training(max_epochs=10), run=run)
 
-Everything that decides the next step stands in `Loop.state()`: weights, optimiser, random states, the sampler's place, the
-average, the best weights, what early stopping has counted, time spent. It is saved every few seconds and on Ctrl-C. Only a
-`time_limit` makes the path depend on the machine's speed, and so not repeatable to the bit.
+Everything that decides the next step stands in `Loop.state()`: weights, optimiser, random states, the sampler's place,
+the average, the best weights, what early stopping has counted, time spent. It is saved every few seconds and on Ctrl-C.
+Only a `time_limit` makes the path depend on the machine's speed, and so not repeatable to the bit.
 """
 
 from __future__ import annotations
@@ -35,9 +35,11 @@ from gatework.train.settings import Training
 class Keeper(Protocol):
     """Where the exact state is kept; `gatework.run.Checkpoint` is one."""
 
-    def save(self, state: dict[str, Any]) -> None: ...
+    def save(self, state: dict[str, Any]) -> None:
+        """Replace what is kept, whole or not at all."""
 
-    def load(self) -> dict[str, Any] | None: ...
+    def load(self) -> dict[str, Any] | None:
+        """What was saved last; None when nothing was."""
 
 
 @dataclass
@@ -72,7 +74,7 @@ def fit(
     journal: Journal | None = None,
     time_limit: float | None = None,
 ) -> Outcome:
-    """Train `problem.net` in place and leave the best validated weights in it (the last ones where nothing is held out).
+    """Train `problem.net` in place and leave the best validated weights in it; the last ones where nothing is held out.
 
     Args:
         problem: what to train.
@@ -217,7 +219,9 @@ class Loop:
 
     def _weights(self) -> dict[str, Tensor]:
         weights = {name: value.detach().clone() for name, value in self.problem.net.state_dict().items()}
-        return weights | {name: value.clone() for name, value in self.average.weights.items()} if self.average else weights
+        return (
+            weights | {name: value.clone() for name, value in self.average.weights.items()} if self.average else weights
+        )
 
     def _finished(self) -> str:
         """Why the run is over after this step, or ""."""

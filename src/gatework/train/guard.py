@@ -13,7 +13,8 @@ from torch.utils.hooks import RemovableHandle
 from gatework.errors import GateworkError
 
 _MEND = (
-    "A lower learning_rate (try a tenth), a smaller clip_norm, or looking at these examples for huge or wrong values usually mends it."
+    "A lower learning_rate (try a tenth), a smaller clip_norm, or looking at these examples for huge or wrong values "
+    "usually mends it."
 )
 
 

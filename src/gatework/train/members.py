@@ -1,4 +1,4 @@
-"""Several networks trained one after the other on the same problem, with different seeds: an ensemble, resumed as one run."""
+"""An ensemble: networks trained one after the other on the same problem with different seeds, resumed as one run."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ def fit_members(
     journal = journal or Journal()
     saved = keeper.load() if keeper else None
     shelf = _Shelf(keeper, saved["done"] if saved else [], saved["current"] if saved else None)
-    problems, outcomes = [], []
+    problems: list[Problem] = []
+    outcomes: list[Outcome] = []
     for member in range(members):
         own = settings.model_copy(update={"seed": settings.seed + member})
         with borrowed(settings.deterministic):

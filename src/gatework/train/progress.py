@@ -35,7 +35,8 @@ class Progress:
     def __enter__(self) -> Progress:
         if self._terminal:
             from rich.console import Console
-            from rich.progress import BarColumn, Progress as Bar, TextColumn
+            from rich.progress import BarColumn, TextColumn
+            from rich.progress import Progress as Bar
 
             columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[figures]}"))
             self._bar = Bar(*columns, console=Console(stderr=True), transient=True, auto_refresh=False)
@@ -50,12 +51,14 @@ class Progress:
             self._bar.stop()
 
     def step(self, epoch: int, loss: float, speed: float, share: float, left: float, now: float) -> None:
-        """Redraw the bar, five times a second at most. `share` of the run is done, `left` seconds remain at this pace."""
+        """Redraw the bar, at most five times a second; `share` of the run is done, `left` seconds remain."""
         if self._bar is None or now - self._drawn < _REDRAW_SECONDS:
             return
         self._drawn = now
         figures = f"loss {loss:.4g}  {speed:,.0f} {self._unit}/s  {duration(left)} left"
-        self._bar.update(self._task, description=f"epoch {epoch}", completed=min(share, 1.0), figures=figures, refresh=True)
+        self._bar.update(
+            self._task, description=f"epoch {epoch}", completed=min(share, 1.0), figures=figures, refresh=True
+        )
 
     def epoch(self, row: dict[str, Any], left: float) -> None:
         """One line for the epoch just ended; the best so far carries a star (bold on a terminal)."""

@@ -15,13 +15,13 @@ from torch import Tensor
 def seed_all(seed: int) -> None:
     """Seed torch, NumPy's global generator and Python's `random`."""
     torch.manual_seed(seed)
-    np.random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - the state users' code may draw from
     random.seed(seed)
 
 
 def capture() -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The three states, as tensors and as values that JSON can hold."""
-    name, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
+    name, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)  # noqa: NPY002
     version, words, next_gauss = random.getstate()
     tensors = {
         "torch": torch.get_rng_state(),
@@ -36,7 +36,7 @@ def restore(tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
     """Put back what `capture` gave."""
     torch.set_rng_state(tensors["torch"])
     name, position, has_gauss, gauss = values["numpy"]
-    np.random.set_state((name, tensors["numpy"].numpy().astype(np.uint32), position, has_gauss, gauss))
+    np.random.set_state((name, tensors["numpy"].numpy().astype(np.uint32), position, has_gauss, gauss))  # noqa: NPY002
     version, next_gauss = values["python"]
     random.setstate((version, tuple(tensors["python"].tolist()), next_gauss))
 
@@ -46,13 +46,14 @@ def borrowed(deterministic: bool) -> Iterator[None]:
     """Inside, randomness and torch's deterministic mode may be set freely; afterwards both are as they were found."""
     tensors, values = capture()
     mode = torch.get_deterministic_debug_mode()
-    filling = torch.utils.deterministic.fill_uninitialized_memory
+    options: Any = torch.utils.deterministic
+    filling = options.fill_uninitialized_memory
     torch.use_deterministic_algorithms(deterministic)
     # Filling fresh memory guards against kernels that read it; it costs time and changes no result here.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    options.fill_uninitialized_memory = False
     try:
         yield
     finally:
         torch.set_deterministic_debug_mode(mode)
-        torch.utils.deterministic.fill_uninitialized_memory = filling
+        options.fill_uninitialized_memory = filling
         restore(tensors, values)

@@ -35,9 +35,7 @@ class Clock:
         started: `time.monotonic()` from which to count, None = now.
     """
 
-    def __init__(
-        self, total_steps: int, limit: float | None, spent: float = 0.0, started: float | None = None
-    ) -> None:
+    def __init__(self, total_steps: int, limit: float | None, spent: float = 0.0, started: float | None = None) -> None:
         self.total_steps = total_steps
         self._limit = limit
         self._spent = spent

@@ -13,12 +13,14 @@ def seconds(value: object) -> object:
     """`"90"`, `"90s"`, `"10m"`, `"1.5h"` -> seconds; anything else is handed on for pydantic to judge."""
     if isinstance(value, str):
         text = value.strip().lower()
-        unit = _UNITS.get(text[-1:], None)
+        unit = _UNITS.get(text[-1:])
         number = text[:-1] if unit else text
         try:
             return float(number) * (unit or 1.0)
         except ValueError:
-            raise ValueError("a duration is a number of seconds, or a number with s, m or h, such as 90s, 10m, 1.5h") from None
+            raise ValueError(
+                "a duration is a number of seconds, or a number with s, m or h, such as 90s, 10m, 1.5h"
+            ) from None
     return value
 
 
@@ -30,30 +32,44 @@ class Training(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    seed: int = Field(0, ge=0, le=2_147_483_647, description="seed of every random choice; the same seed gives the same weights")
-    batch_size: int = Field(64, ge=1, le=65536, description="examples in a step")
+    seed: int = Field(
+        default=0,
+        ge=0,
+        le=2_147_483_647,
+        description="seed of every random choice; the same seed gives the same weights",
+    )
+    batch_size: int = Field(default=64, ge=1, le=65536, description="examples in a step")
     learning_rate: Annotated[float, Field(gt=0, le=10)] | Literal["auto"] = Field(
-        2e-3, description="peak of the schedule; auto = found before training, its curve is saved as a plot"
+        default=2e-3, description="peak of the schedule; auto = found before training, its curve is saved as a plot"
     )
     schedule: Literal["one-cycle", "cosine", "constant"] = Field(
-        "one-cycle", description="shape of the learning rate over the run"
+        default="one-cycle", description="shape of the learning rate over the run"
     )
-    weight_decay: float = Field(0.0, ge=0, le=10, description="decoupled decay of AdamW")
-    clip_norm: float = Field(1.0, gt=0, description="gradients are scaled down to this norm")
+    weight_decay: float = Field(default=0.0, ge=0, le=10, description="decoupled decay of AdamW")
+    clip_norm: float = Field(default=1.0, gt=0, description="gradients are scaled down to this norm")
     average: float = Field(
-        0.0, ge=0, lt=1, description="decay a step of an exponential average of the weights, used for validation and kept; 0 = off"
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="decay a step of an exponential average of the weights, used for validation and kept; 0 = off",
     )
-    max_epochs: int = Field(20, ge=1, le=100_000, description="epochs at most")
-    max_steps: int | None = Field(None, ge=1, description="steps at most; none = as many as the epochs hold")
+    max_epochs: int = Field(default=20, ge=1, le=100_000, description="epochs at most")
+    max_steps: int | None = Field(default=None, ge=1, description="steps at most; none = as many as the epochs hold")
     steps_per_epoch: int | None = Field(
-        None, ge=1, description="steps between two validations; none = as many as see every example once"
+        default=None, ge=1, description="steps between two validations; none = as many as see every example once"
     )
-    patience: int = Field(5, ge=0, description="epochs without a better validation score before stopping; 0 = never stop early")
+    patience: int = Field(
+        default=5, ge=0, description="epochs without a better validation score before stopping; 0 = never stop early"
+    )
     time_limit: Duration | None = Field(
-        None, gt=0, description="seconds for the whole fit (90, 90s, 10m, 1h); the schedule shrinks to fit; none = no limit"
+        default=None,
+        gt=0,
+        description="seconds for the whole fit (90, 90s, 10m, 1h); the schedule shrinks to fit; none = no limit",
     )
-    precision: Literal["32-true", "bf16-mixed"] = Field("32-true", description="arithmetic of the forward pass")
-    deterministic: bool = Field(True, description="refuse operations whose result depends on the order of threads")
+    precision: Literal["32-true", "bf16-mixed"] = Field(default="32-true", description="arithmetic of the forward pass")
+    deterministic: bool = Field(
+        default=True, description="refuse operations whose result depends on the order of threads"
+    )
     checkpoint_seconds: Duration = Field(
-        30.0, ge=0, description="seconds between two saves of the exact state; 0 = after every step"
+        default=30.0, ge=0, description="seconds between two saves of the exact state; 0 = after every step"
     )
