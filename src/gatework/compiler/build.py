@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -24,7 +25,7 @@ import torch
 
 from gatework.cells.cell import Cell
 from gatework.compiler.plan import Plan, plan
-from gatework.compiler.render.cpp import CALL, render, skeleton
+from gatework.compiler.render.cpp import CALL, render, skeleton, tiles
 from gatework.compiler.trace import Unsupported, fingerprint
 from gatework.compiler.weights import matrix_names, matrix_parameter
 from gatework.errors import GateworkError
@@ -179,41 +180,43 @@ def loaded(key: str) -> Kernel:
 
 def kernel_key(cell: Cell, dtype: torch.dtype) -> str:
     """A name for everything that a kernel's machine code depends on."""
+    return _key(cell.name, fingerprint(cell), dtype)
+
+
+def _key(name: str, content: str, dtype: torch.dtype) -> str:
     path = compiler()
     status = os.stat(path) if path else None
     tool = (path, status.st_size, status.st_mtime_ns) if status else None
-    parts = (fingerprint(cell), str(dtype), torch.__version__, machine(), tool, command("", "", dtype), _version())
-    return f"{cell.name}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:24]}"
+    parts = (content, torch.__version__, machine(), tool, command(dtype), _version())
+    return f"{name}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:24]}"
 
 
 @cache
 def _version() -> str:
-    """A hash of the compiler's own text, so that a changed Gatework never meets an old kernel."""
+    """A hash of the compiler's own text: a changed Gatework never meets an old kernel."""
     here = Path(__file__).parent
     texts = [(here / name).read_text() for name in ("trace.py", "plan.py", "render/cpp.py", "build.py")]
     return hashlib.sha256(repr((texts, skeleton(), CALL)).encode()).hexdigest()
 
 
-def command(source: str, target: str, dtype: torch.dtype) -> list[str]:
+def command(dtype: torch.dtype, *arguments: str) -> list[str]:
     """The compiler's command line, without the compiler."""
     m = machine()
     sizes = [f"-DREAL={REALS[dtype]}", f"-DVECTOR_BYTES={m.vector_bytes}", f"-DVECTOR_REGISTERS={m.registers}"]
     # no -ffast-math: it would fold away the rounding that exp relies on, and infinities
-    return ["-std=c++17", "-O2", *m.flags, "-fPIC", "-shared", "-fno-math-errno", "-fno-trapping-math", *sizes, source, "-o", target]
+    return ["-std=c++17", "-O2", *m.flags, "-fPIC", "-fno-math-errno", "-fno-trapping-math", *sizes, *arguments]
 
 
 def _load(key: str, cell: Cell, dtype: torch.dtype) -> Kernel:
     folder = cache_folder()
     for attempt in range(2):
-        library, facts = folder / f"{key}.so", folder / f"{key}.json"
-        if attempt or not library.exists():
-            folder = _build(key, plan(cell), dtype, folder, again=attempt > 0)
-            library, facts = folder / f"{key}.so", folder / f"{key}.json"
+        if attempt or not (folder / f"{key}.so").exists():
+            folder = _build(key, cell, dtype, folder, again=attempt > 0)
         try:
-            return _open(key, library, Facts.from_json(facts.read_text()))
+            return _open(key, folder / f"{key}.so", Facts.from_json((folder / f"{key}.json").read_text()))
         except (OSError, ValueError, KeyError, AttributeError) as error:  # a damaged entry: build it again, once
             if attempt:
-                raise BuildError(f"the kernel {library} was built but cannot be loaded: {error}") from error
+                raise BuildError(f"the kernel {key} was built in {folder} but cannot be loaded: {error}") from error
     raise AssertionError("unreachable")
 
 
@@ -241,22 +244,39 @@ def _team_functions() -> tuple[int | None, int | None, int | None]:
     return None, None, None
 
 
-def _build(key: str, plan: Plan, dtype: torch.dtype, folder: Path, again: bool) -> Path:
+def _build(key: str, cell: Cell, dtype: torch.dtype, folder: Path, again: bool) -> Path:
     """Build into a folder, or into one of this process when that cannot be written; returns the folder used."""
     path = compiler()
     if path is None:
         raise BuildError("no C++ compiler was found (g++, clang++ or $CXX); install one, such as Debian's g++.")
-    source = render(plan)
     try:
-        with _sole_builder(folder / f"{key}.lock"):
-            if again or not (folder / f"{key}.so").exists():  # another process may have been faster
-                _compile(path, source, key, Facts.of(plan), dtype, folder)
-        return folder
+        _build_in(folder, path, key, cell, dtype, again)
     except OSError as error:
-        private = Path(tempfile.mkdtemp(prefix="gatework-"))
         once("cache-folder", f"kernels are not kept: {folder}: {error.strerror}. Set GATEWORK_CACHE to a folder that can be written.")
-        _compile(path, source, key, Facts.of(plan), dtype, private)
-        return private
+        folder = Path(tempfile.mkdtemp(prefix="gatework-"))
+        _build_in(folder, path, key, cell, dtype, again)
+    return folder
+
+
+def _build_in(folder: Path, path: str, key: str, cell: Cell, dtype: torch.dtype, again: bool) -> None:
+    with ThreadPoolExecutor(1) as other:  # the tiles are compiled while the cell is traced
+        tiles_object = other.submit(_tiles, folder, path, dtype, again)
+        traced = plan(cell)
+        source, facts = render(traced), Facts.of(traced).to_json()
+        tiles_path = tiles_object.result()
+    with _sole_builder(folder / f"{key}.lock"):
+        if again or not (folder / f"{key}.so").exists():  # another process may have been faster
+            files = {f"{key}.cpp": source, f"{key}.json": facts}
+            _compile(path, folder, files, f"{key}.so", command(dtype, "-shared", f"{key}.cpp", str(tiles_path), "-o", f"{key}.so"))
+
+
+def _tiles(folder: Path, path: str, dtype: torch.dtype, again: bool) -> Path:
+    """The object file of the tiles, which is the same for every cell."""
+    key = _key("tiles", "", dtype)
+    with _sole_builder(folder / f"{key}.lock"):
+        if again or not (folder / f"{key}.o").exists():
+            _compile(path, folder, {f"{key}.cpp": tiles()}, f"{key}.o", command(dtype, "-c", f"{key}.cpp", "-o", f"{key}.o"))
+    return (folder / f"{key}.o").absolute()
 
 
 @contextmanager
@@ -267,15 +287,14 @@ def _sole_builder(path: Path) -> Iterator[None]:
         yield
 
 
-def _compile(path: str, source: str, key: str, facts: Facts, dtype: torch.dtype, folder: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix=f"{key}-", dir=folder) as room:
-        text, library = Path(room) / "kernel.cpp", Path(room) / "kernel.so"
-        text.write_text(source)
-        (Path(room) / "facts.json").write_text(facts.to_json())
-        done = subprocess.run([path, *command(str(text), str(library), dtype)], capture_output=True, text=True, check=False)
+def _compile(path: str, folder: Path, files: dict[str, str], result: str, arguments: list[str]) -> None:
+    """Compile in a folder aside, then move everything into place: the result last, since it says that the entry is whole."""
+    with tempfile.TemporaryDirectory(prefix="build-", dir=folder) as room:
+        for name, text in files.items():
+            (Path(room) / name).write_text(text)
+        done = subprocess.run([path, *arguments], cwd=room, capture_output=True, text=True, check=False)
         if done.returncode:
             detail = "\n".join(line for line in done.stderr.splitlines() if "error" in line)[:2000] or done.stderr[:2000]
-            raise BuildError(f"{path} failed on the kernel of {key}:\n{detail}")
-        os.replace(text, folder / f"{key}.cpp")
-        os.replace(Path(room) / "facts.json", folder / f"{key}.json")
-        os.replace(library, folder / f"{key}.so")  # last: its presence says that the entry is whole
+            raise BuildError(f"{path} failed on {result}:\n{detail}")
+        for name in (*files, result):
+            os.replace(Path(room) / name, folder / name)

@@ -250,13 +250,19 @@ def cell_source(plan: Plan) -> str:
 def skeleton() -> dict[str, str]:
     """The files of `native/` in order of inclusion, without the lines that only serve editors."""
     folder = Path(__file__).parent / "native"
-    names = ("vector.h", "threads.h", "tile.h", "layout.h", "forward.h", "backward.h")
+    names = ("vector.h", "threads.h", "tile.h", "tiles.cpp", "layout.h", "forward.h", "backward.h")
     drop = ("#pragma once", '#include "')
     return {n: "".join(x for x in (folder / n).read_text().splitlines(True) if not x.startswith(drop)) for n in names}
 
 
+def tiles() -> str:
+    """The source of the tiles, which every kernel is linked to."""
+    files = skeleton()
+    return "\n".join(files[name] for name in ("vector.h", "tile.h", "tiles.cpp"))
+
+
 def render(plan: Plan) -> str:
-    """The whole source of a plan's kernel; see `native/` for the skeleton that it is set into."""
+    """The source of a plan's kernel; see `native/` for the skeleton that it is set into."""
     files = skeleton()
     fields = "\n".join(f"    int64_t {name}{f'[Cell::{count} + 1]' if count else ''};" for name, count in CALL)
     call = f"struct Call {{  // every field is a number or an address\n{fields}\n}};"

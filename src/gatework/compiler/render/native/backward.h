@@ -350,7 +350,7 @@ struct Backward {
             out[r] = whole ? result + r * stride + first : aside + r * 4 * L;
             if (!whole && more) memcpy(out[r], result + r * stride + first, (wide - first) * sizeof(real));
         }
-        choose<true>(rows, panels.width(q))(&column, 0, panel_room + first * depth, depth, more ? nullptr : ZEROS, out, 0);
+        gatework_tile(true, rows, panels.width(q))(&column, 0, panel_room + first * depth, depth, more ? nullptr : ZEROS, out, 0);
         if (!whole)
             for (long r = 0; r < rows; r++) memcpy(result + r * stride + first, out[r], (wide - first) * sizeof(real));
     }

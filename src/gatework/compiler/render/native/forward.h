@@ -17,6 +17,7 @@ struct Forward {
     Barrier* barrier;
 
     static constexpr int UV = Cell::UV;
+    static constexpr int GROUP = 8;  // rows x panels whose pointwise parts follow one another, so that they overlap
     static int unit_panels(int hv) { return (hv + UV - 1) / UV; }
 
     explicit Forward(const Call& call)
@@ -38,7 +39,7 @@ struct Forward {
         b_hh = arena.take<real>(Cell::PRODUCTS * HP);
         vectors = arena.take<real>((Cell::VECTORS + 1) * HP);
         xp = arena.take<real>((rows_split ? team : 1) * tokens * Cell::GATES * HW);
-        buffer = arena.take<real>((rows_split ? team * most : team * a.B) * Cell::PRODUCTS * UV * L);
+        buffer = arena.take<real>(team * (most + GROUP) * Cell::PRODUCTS * UV * L);
         pointers = arena.take<const real*>(team * per_thread);
         for (int s = 0; s < Cell::STATES; s++) {
             states[s] = operands[0][s] = arena.take<real>(a.B * HP);
@@ -53,7 +54,9 @@ struct Forward {
             for (int p = 0; p < gates.count; p++)
                 if (mine()) {
                     const long first = gates.first(p) * (long)L;
-                    pack_transposed(W + (g * HW + first) * a.I, gates.width(p), (real*)a.w_ih + (g * a.H + first) * a.I, a.I, a.H - first, a.I);
+                    for (int v = 0; v < gates.width(p); v++)
+                        pack_transposed(W + (g * HW + first) * a.I + v * L, gates.width(p) * L,
+                                        (real*)a.w_ih + (g * a.H + first + v * L) * a.I, a.I, a.H - first - v * L, a.I);
                 }
         for (int p = 0; p < unit_panels(HV); p++)
             for (int c = 0; c < Cell::CHUNKS; c++)
@@ -84,13 +87,9 @@ struct Forward {
     real* chunk_panel(int p, int c) const { return U + (p * (long)Cell::PRODUCTS + Cell::chunk_first(c)) * UV * L * a.H; }
     void pack_unit(int p, int c, int u, int j) {  // one vector of columns, interleaved: [K][u][j][L]
         const int width = UV * Cell::chunk_size(c);
-        real* to = chunk_panel(p, c) + (u * Cell::chunk_size(c) + j) * L;
-        const real* from = (real*)a.U[Cell::chunk_first(c) + j];
         const long first = (p * UV + u) * (long)L;
-        for (long k0 = 0; k0 < a.H; k0 += 16)
-            for (int lane = 0; lane < L; lane++)
-                for (long k = k0; k < k0 + 16 && k < a.H; k++)
-                    to[k * width * L + lane] = first + lane < a.H ? from[(first + lane) * a.H + k] : 0;
+        pack_transposed(chunk_panel(p, c) + (u * Cell::chunk_size(c) + j) * L, width * L,
+                        (real*)a.U[Cell::chunk_first(c) + j] + first * a.H, a.H, a.H - first, a.H);
     }
 
     void run(int rank, int size) {
@@ -101,7 +100,7 @@ struct Forward {
         const real** p = pointers + rank * per_thread;
         const long most = rows_split ? (a.B + team - 1) / team : a.B;
         real* mine = rows_split ? xp + rank * tokens * Cell::GATES * HW : xp;
-        real* room = buffer + rank * most * Cell::PRODUCTS * UV * L;
+        real* room = buffer + rank * (most + GROUP) * Cell::PRODUCTS * UV * L;
         for (long k = 0; k < a.T; k += chunk) {
             const long stop = k + chunk < a.T ? k + chunk : a.T;
             inputs(share, p, mine, k, stop);
@@ -161,21 +160,26 @@ struct Forward {
         const int now = k & 1;
         const real** in = p;
         real** sums = (real**)(p + (share.rows + 8));
-        for (long i = 0; i < n; i++) sums[i] = room + i * Cell::PRODUCTS * UV * L;
-        const int first = share.begin(unit_panels(HV)), last = share.end(unit_panels(HV));
+        const int first = share.begin(unit_panels(HV)), last = share.end(unit_panels(HV)), group = n < 1 || n >= GROUP ? 1 : GROUP / n;
+        const long wide = Cell::PRODUCTS * UV * L;
         int operand = -1;
-        for (int i = 0; i < last - first; i++) {
-            const int panel = now ? last - 1 - i : first + i;  // back and forth: what was read last is still in cache
-            for (int c = 0; c < Cell::CHUNKS; c++) {
-                if (operand != Cell::chunk_state(c)) {
-                    operand = Cell::chunk_state(c);
-                    for (long r = 0; r < n; r++) in[r] = operands[now][operand] + share.row(r) * HP;
+        for (int i = first; i < last; i += group) {
+            const int stop = i + group < last ? i + group : last;
+            // back and forth: what was read last is still in cache
+            const auto panel = [&](int k) { return now ? first + last - 1 - k : k; };
+            for (int k = i; k < stop; k++) {
+                for (long r = 0; r < n; r++) sums[r] = room + ((k - i) * n + r) * wide;
+                for (int c = 0; c < Cell::CHUNKS; c++) {
+                    if (operand != Cell::chunk_state(c)) {
+                        operand = Cell::chunk_state(c);
+                        for (long r = 0; r < n; r++) in[r] = operands[now][operand] + share.row(r) * HP;
+                    }
+                    const long column = Cell::chunk_first(c) * (long)L;
+                    product(in, 0, chunk_panel(panel(k), c), UV * Cell::chunk_size(c), a.H,
+                            b_hh + panel(k) * (long)UV * Cell::PRODUCTS * L + column, sums, column, n);
                 }
-                const long column = Cell::chunk_first(c) * (long)L;
-                product(in, 0, chunk_panel(panel, c), UV * Cell::chunk_size(c), a.H,
-                        b_hh + panel * (long)UV * Cell::PRODUCTS * L + column, sums, column, n);
             }
-            pointwise(share, t, now, panel, xt, room, n);
+            for (int k = i; k < stop; k++) pointwise(share, t, now, panel(k), xt, room + (k - i) * n * wide, n);
         }
     }
 

@@ -57,18 +57,26 @@ struct Share {
     long end(long n) const { return by_rows ? n : n * (rank + 1) / team; }
 };
 
-// matrix[c][k] for columns c of one panel, as [K][width * L]: a transposing copy. Rows past `columns` are zero.
-static void pack_transposed(real* to, int width, const real* matrix, long stride, long columns, long K) {
-    for (int v = 0; v < width; v++) {
-        for (long k0 = 0; k0 < K; k0 += 16) {
-            const long k1 = k0 + 16 < K ? k0 + 16 : K;
-            for (int lane = 0; lane < L; lane++) {
-                const long c = v * L + lane;
-                real* p = to + k0 * width * L + c;
-                if (c < columns) for (long k = k0; k < k1; k++, p += width * L) *p = matrix[c * stride + k];
-                else for (long k = k0; k < k1; k++, p += width * L) *p = 0;
-            }
-        }
+template <int S, int... I> INLINE void exchange(V& a, V& b, Sequence<I...>) {  // blocks of S lanes change places
+    const V low = __builtin_shufflevector(a, b, (I & S ? L + I - S : I)...);
+    b = __builtin_shufflevector(a, b, (I & S ? L + I : I + S)...);
+    a = low;
+}
+template <int S> INLINE void transpose(V* v) {  // v[i][j] to v[j][i]
+    UNROLL for (int i = 0; i < L; i++)
+        if (!(i & S)) exchange<S>(v[i], v[i + S], typename Count<L>::type{});
+    if constexpr (S > 1) transpose<S / 2>(v);
+}
+// to[k * step + c] = matrix[c][k] for one vector of columns c; columns from `columns` on are zero.
+static void pack_transposed(real* to, long step, const real* matrix, long stride, long columns, long K) {
+    const int n = columns < L ? (columns > 0 ? columns : 0) : L;
+    for (long k = 0; k < K; k += L) {
+        V v[L];
+        const int deep = K - k < L ? K - k : L;
+        UNROLL for (int c = 0; c < L; c++) v[c] = c >= n ? V{} : deep == L ? load(matrix + c * stride + k) : load_part(matrix + c * stride + k, deep);
+        transpose<L / 2>(v);
+        UNROLL for (int i = 0; i < L; i++)
+            if (i < deep) store(to + (k + i) * step, v[i]);
     }
 }
 // matrix[k][c] for columns c < n of one panel, as [K][width * L].

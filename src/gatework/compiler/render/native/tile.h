@@ -25,49 +25,10 @@ constexpr long K_BLOCK = 512;
 
 alignas(64) static const real ZEROS[4 * L] = {};
 
-// c[r] = start + sum_k a[r][k] panel[k]; start is one row for all, or c itself when null.
-// With PACKED, a[0] holds [K][R] instead of R rows.
-template <int R, int NV, bool PACKED>
-static void tile(const real* const* a, long ka, const real* panel, long K, const real* start, real* const* c, long kc) {
-    V sum[R][NV];
-    const real* row[R];
-#pragma GCC unroll 8
-    for (int r = 0; r < R; r++) {
-        row[r] = PACKED ? a[0] : a[r] + ka;
-#pragma GCC unroll 4
-        for (int n = 0; n < NV; n++) sum[r][n] = load((start ? start : c[r] + kc) + n * L);
-    }
-    for (long k = 0; k < K; k++) {
-        V b[NV];
-#pragma GCC unroll 4
-        for (int n = 0; n < NV; n++) b[n] = load(panel + (k * NV + n) * L);
-#pragma GCC unroll 8
-        for (int r = 0; r < R; r++) {
-            const V s = splat(PACKED ? row[0][k * R + r] : row[r][k]);
-#pragma GCC unroll 4
-            for (int n = 0; n < NV; n++) sum[r][n] += s * b[n];
-        }
-    }
-#pragma GCC unroll 8
-    for (int r = 0; r < R; r++)
-#pragma GCC unroll 4
-        for (int n = 0; n < NV; n++) store(c[r] + kc + n * L, sum[r][n]);
-}
-
-typedef void (*Tile)(const real* const*, long, const real*, long, const real*, real* const*, long);
-template <int NV, bool PACKED, int R = most_rows(NV)>
-static Tile choose(int rows) {
-    if constexpr (R == 1) return tile<1, NV, PACKED>;
-    else return rows == R ? tile<R, NV, PACKED> : choose<NV, PACKED, R - 1>(rows);
-}
-template <bool PACKED> static Tile choose(int rows, int vectors) {
-    switch (vectors) {
-        case 1: return choose<1, PACKED>(rows);
-        case 2: return choose<2, PACKED>(rows);
-        case 3: return choose<3, PACKED>(rows);
-        default: return choose<4, PACKED>(rows);
-    }
-}
+// c[r][kc..] = start + sum_k a[r][ka + k] panel[k]; `start` is one row for all, or c itself when null.
+typedef void (*Tile)(const real* const* a, long ka, const real* panel, long K, const real* start, real* const* c, long kc);
+// The tile for so many rows and vectors (tiles.cpp). When packed, a[0] holds [K][rows] in place of `rows` rows.
+extern "C" Tile gatework_tile(bool packed, int rows, int vectors);
 
 // c[r][kc..] = start + a[r] . panel for any number of rows, in blocks of equal height.
 static void product(const real* const* a, long ka, const real* panel, int vectors, long K, const real* start,
@@ -75,7 +36,7 @@ static void product(const real* const* a, long ka, const real* panel, int vector
     const long most = most_rows(vectors), blocks = (rows + most - 1) / most;
     if (!rows) return;
     const long low = rows / blocks, more = rows % blocks;
-    const Tile tall = choose<false>(low + 1 > most ? low : low + 1, vectors), flat = choose<false>(low, vectors);
+    const Tile tall = gatework_tile(false, low + 1 > most ? low : low + 1, vectors), flat = gatework_tile(false, low, vectors);
     for (long k = 0; k < K || !k; k += K_BLOCK) {
         const long depth = K - k < K_BLOCK ? K - k : K_BLOCK;
         for (long i = 0, r = 0; i < blocks; i++) {
