@@ -16,7 +16,7 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from gatework.data.wording import did_you_mean, quoted
+from gatework.data.wording import did_you_mean, listed, quoted
 from gatework.errors import InputError
 from gatework.say import say
 
@@ -61,7 +61,13 @@ def _to_frame(data: Any, argument: str) -> nw.DataFrame[Any]:
         data = pd.DataFrame({"y": data})
     if isinstance(data, pd.DataFrame):
         data = _index_to_columns(data)
-    native = nw.from_native(data, pass_through=True, allow_series=True)
+    try:
+        native = nw.from_native(data, pass_through=True, allow_series=True)
+    except nw.exceptions.DuplicateError as error:
+        raise InputError(
+            f"{argument} has a column more than once among {quoted(map(str, data.columns))}. Expected distinct names; "
+            "rename one."
+        ) from error
     if isinstance(native, nw.Series):
         native = native.to_frame()
     if isinstance(native, nw.LazyFrame):
@@ -72,7 +78,17 @@ def _to_frame(data: Any, argument: str) -> nw.DataFrame[Any]:
             f"{argument} is a {type(data).__module__}.{type(data).__name__}{shape}. Expected a pandas, polars or arrow "
             "frame, a one-dimensional array, or the path of a .csv, .jsonl or .parquet file."
         )
-    return native
+    nested = [name for name in native.columns if _is_nested(native[name])]
+    if nested:
+        say(f"columns of lists or other nested values are left out: {listed(nested)}")
+    return native.drop(nested)
+
+
+def _is_nested(column: nw.Series[Any]) -> bool:
+    """Whether a column holds lists, dicts and the like, which are neither names nor times nor values."""
+    if column.dtype == nw.Object:
+        return any(isinstance(value, list | dict | set | tuple | np.ndarray) for value in column.to_list())
+    return column.dtype.is_nested()
 
 
 def _index_to_columns(frame: pd.DataFrame) -> pd.DataFrame:
