@@ -17,10 +17,10 @@ def catalogue() -> dict[str, type[Cell]]:
     """All shipped cells by name, in alphabetical order."""
     found: dict[str, type[Cell]] = {}
     for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
-        for value in vars(importlib.import_module(f"gatework.cells.{module.name}")).values():
-            if isinstance(value, type) and issubclass(value, Cell) and value.__module__ == f"gatework.cells.{module.name}":
-                if value is not Cell:
-                    found[value.name] = value
+        name = f"gatework.cells.{module.name}"
+        for value in vars(importlib.import_module(name)).values():
+            if isinstance(value, type) and issubclass(value, Cell) and value.__module__ == name and value is not Cell:
+                found[value.name] = value
     return dict(sorted(found.items()))
 
 
@@ -31,7 +31,7 @@ def find(cell: str | type[Cell] | Cell, **options: object) -> Cell:
     """
     if isinstance(cell, Cell):
         if options:
-            raise CellError(f"options {sorted(options)} came with a finished cell {cell!r}; give them to its constructor.")
+            raise CellError(f"options {sorted(options)} came with a finished {cell!r}; give them to its constructor.")
         return cell
     if isinstance(cell, type) and issubclass(cell, Cell):
         return cell(**options)

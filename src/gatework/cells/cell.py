@@ -25,8 +25,8 @@ class Named:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        have = ", ".join(n for n in self.__dict__ if n != "_kind")
-        raise CellError(f"`{self._kind}.{name}` is used in `step`, but {self._kind} has only: {have}. Declare {name} in the cell.")
+        kind, have = self._kind, ", ".join(n for n in self.__dict__ if n != "_kind")
+        raise CellError(f"`{kind}.{name}` is used in `step`, but {kind} has only: {have}. Declare {name} in the cell.")
 
 
 class Declaration:
@@ -48,7 +48,7 @@ class Vector(Declaration):
 def matrix(*names: str) -> Any:
     """Declare one recurrent matrix [H, H] (with a bias [H] where the layer has biases) for each name.
 
-    In `step`, `U.i @ s.h` is the affine map of a state [B, H]. Every cell has `U = matrix(*gates)` unless it says otherwise.
+    In `step`, `U.i @ s.h` is the affine map of a state [B, H]. Every cell has `U = matrix(*gates)` unless it says so.
     """
     return Matrix(names, None)
 
@@ -115,14 +115,17 @@ class Cell:
             cls.name = _kebab(cls.__name__)
         cls.states, cls.gate_names = _names(cls.state), _names(cls.gates)
         cls.declared = {
-            key: value for base in reversed(cls.__mro__) for key, value in vars(base).items() if isinstance(value, Declaration)
+            key: value
+            for base in reversed(cls.__mro__)
+            for key, value in vars(base).items()
+            if isinstance(value, Declaration)
         }
         cls.declared.setdefault("U", Matrix(cls.gate_names, None))
         cls.options = tuple(
             key
             for base in reversed(cls.__mro__)
             if issubclass(base, Cell) and base is not Cell
-            for key in base.__dict__.get("__annotations__", ())
+            for key in inspect.get_annotations(base)
             if not isinstance(getattr(cls, key, None), Declaration) and not key.startswith("_")
         )
         cls._check()
@@ -157,14 +160,15 @@ class Cell:
             if key not in self.options:
                 near = difflib.get_close_matches(key, self.options, 1)
                 hint = f" Did you mean {near[0]!r}?" if near else ""
-                raise CellError(f"cell {self.name} has no option {key!r}; it has: {', '.join(self.options) or 'none'}.{hint}")
+                known = ", ".join(self.options) or "none"
+                raise CellError(f"cell {self.name} has no option {key!r}; it has: {known}.{hint}")
             setattr(self, key, value)
         self.check_options()
 
     def check_options(self) -> None:
         """Raise CellError when an option's value is out of range; a cell with options overrides this."""
 
-    def step(self, x: Any, s: Any, *declared: Any) -> Any:
+    def step(self, x: Any, s: Any, /, *declared: Any) -> Any:
         """One time step: new states from input products `x` and old states `s`; every cell writes its own."""
         raise CellError(f"cell {self.name} has no `step`.")  # unreachable through a checked subclass
 
@@ -179,14 +183,15 @@ class Cell:
         result = self.step(Named("x", x), Named("s", s), *arguments)
         if isinstance(result, Tensor):
             result = (result,)
-        where = f"cell {self.name}: `step`"
+        where, names = f"cell {self.name}: `step`", ", ".join(self.states)
         if not isinstance(result, tuple | list) or not all(isinstance(r, Tensor) for r in result):
-            raise CellError(f"{where} must return {len(self.states)} tensor(s) ({', '.join(self.states)}), not {result!r}.")
+            raise CellError(f"{where} must return {len(self.states)} tensor(s) ({names}), not {result!r}.")
         if len(result) != len(self.states):
-            raise CellError(f"{where} returned {len(result)} states; declared are {len(self.states)}: {', '.join(self.states)}.")
+            raise CellError(f"{where} returned {len(result)} states; declared are {len(self.states)}: {names}.")
         for name, old, new in zip(self.states, s.values(), result, strict=True):
             if new.shape != old.shape:
-                raise CellError(f"{where} returned {name} of shape {tuple(new.shape)}; expected {tuple(old.shape)} = [B, H].")
+                got, expected = tuple(new.shape), tuple(old.shape)
+                raise CellError(f"{where} returned {name} of shape {got}; expected {expected} = [B, H].")
         return tuple(result)
 
     def __repr__(self) -> str:

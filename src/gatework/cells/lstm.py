@@ -1,10 +1,6 @@
 """Long short-term memory with a forget gate."""
 
-from __future__ import annotations
-
-from typing import Any
-
-from torch import Tensor, sigmoid, tanh
+from torch import sigmoid, tanh
 
 from gatework.cells.cell import Cell
 
@@ -16,7 +12,7 @@ class LSTM(Cell):
     gates = "i", "f", "g", "o"
     forget_gate, input_gate = "f", "i"
 
-    def step(self, x: Any, s: Any, U: Any) -> tuple[Tensor, Tensor]:
+    def step(self, x, s, U):
         i = sigmoid(x.i + U.i @ s.h)
         f = sigmoid(x.f + U.f @ s.h)
         g = tanh(x.g + U.g @ s.h)

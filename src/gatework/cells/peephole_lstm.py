@@ -1,10 +1,6 @@
 """LSTM whose gates see the cell state."""
 
-from __future__ import annotations
-
-from typing import Any
-
-from torch import Tensor, sigmoid, tanh
+from torch import sigmoid, tanh
 
 from gatework.cells.cell import Cell, vector
 
@@ -20,7 +16,7 @@ class PeepholeLSTM(Cell):
     forget_gate, input_gate = "f", "i"
     p = vector("i", "f", "o")
 
-    def step(self, x: Any, s: Any, U: Any, p: Any) -> tuple[Tensor, Tensor]:
+    def step(self, x, s, U, p):
         i = sigmoid(x.i + U.i @ s.h + p.i * s.c)
         f = sigmoid(x.f + U.f @ s.h + p.f * s.c)
         c = f * s.c + i * tanh(x.g + U.g @ s.h)

@@ -1,10 +1,6 @@
 """The simple recurrent network."""
 
-from __future__ import annotations
-
-from typing import Any
-
-from torch import Tensor, relu, tanh
+from torch import relu, tanh
 
 from gatework.cells.cell import Cell
 from gatework.errors import CellError
@@ -21,6 +17,6 @@ class RNN(Cell):
         if self.nonlinearity not in ("tanh", "relu"):
             raise CellError(f"nonlinearity is {self.nonlinearity!r}; expected 'tanh' or 'relu'.")
 
-    def step(self, x: Any, s: Any, U: Any) -> Tensor:
+    def step(self, x, s, U):
         squash = tanh if self.nonlinearity == "tanh" else relu
         return squash(x.a + U.a @ s.h)

@@ -90,7 +90,7 @@ def compiler() -> str | None:
 
 @cache
 def cache_folder() -> Path:
-    """Where kernels are kept: $GATEWORK_CACHE, else `gatework` in the user's cache folder, else a folder of this process.
+    """Where kernels are kept: $GATEWORK_CACHE, else `gatework` in the user's caches, else a folder of this process.
 
     A folder that another user owns or may write to is not used, since what lies in it is executed.
     """
@@ -129,13 +129,15 @@ class Facts:
         products = tuple(
             (*matrix_parameter(p.key), matrix_names(cell, p.key).index(p.name), p.operand) for p in plan.products
         )
-        return cls(products, tuple((key, cell.declared[key].names.index(name)) for key, name in plan.vectors), len(plan.saved))
+        vectors = tuple((key, cell.declared[key].names.index(name)) for key, name in plan.vectors)
+        return cls(products, vectors, len(plan.saved))
 
     @classmethod
     def from_json(cls, text: str) -> Facts:
         """Read what `to_json` wrote."""
         value = json.loads(text)
-        return cls(tuple(tuple(p) for p in value["products"]), tuple(tuple(v) for v in value["vectors"]), value["saved"])
+        products, vectors = (tuple(tuple(row) for row in value[key]) for key in ("products", "vectors"))
+        return cls(products, vectors, value["saved"])
 
     def to_json(self) -> str:
         """As text."""
@@ -185,7 +187,7 @@ def kernel_key(cell: Cell, dtype: torch.dtype) -> str:
 
 def _key(name: str, content: str, dtype: torch.dtype) -> str:
     path = compiler()
-    status = os.stat(path) if path else None
+    status = Path(path).stat() if path else None
     tool = (path, status.st_size, status.st_mtime_ns) if status else None
     parts = (content, torch.__version__, machine(), tool, command(dtype), _version())
     return f"{name}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:24]}"
@@ -252,7 +254,8 @@ def _build(key: str, cell: Cell, dtype: torch.dtype, folder: Path, again: bool) 
     try:
         _build_in(folder, path, key, cell, dtype, again)
     except OSError as error:
-        once("cache-folder", f"kernels are not kept: {folder}: {error.strerror}. Set GATEWORK_CACHE to a folder that can be written.")
+        mend = "Set GATEWORK_CACHE to a folder that can be written."
+        once("cache-folder", f"kernels are not kept: {folder}: {error.strerror}. {mend}")
         folder = Path(tempfile.mkdtemp(prefix="gatework-"))
         _build_in(folder, path, key, cell, dtype, again)
     return folder
@@ -266,8 +269,9 @@ def _build_in(folder: Path, path: str, key: str, cell: Cell, dtype: torch.dtype,
         tiles_path = tiles_object.result()
     with _sole_builder(folder / f"{key}.lock"):
         if again or not (folder / f"{key}.so").exists():  # another process may have been faster
-            files = {f"{key}.cpp": source, f"{key}.json": facts}
-            _compile(path, folder, files, f"{key}.so", command(dtype, "-shared", f"{key}.cpp", str(tiles_path), "-o", f"{key}.so"))
+            files, result = {f"{key}.cpp": source, f"{key}.json": facts}, f"{key}.so"
+            arguments = command(dtype, "-shared", f"{key}.cpp", str(tiles_path), "-o", result)
+            _compile(path, folder, files, result, arguments)
 
 
 def _tiles(folder: Path, path: str, dtype: torch.dtype, again: bool) -> Path:
@@ -275,7 +279,8 @@ def _tiles(folder: Path, path: str, dtype: torch.dtype, again: bool) -> Path:
     key = _key("tiles", "", dtype)
     with _sole_builder(folder / f"{key}.lock"):
         if again or not (folder / f"{key}.o").exists():
-            _compile(path, folder, {f"{key}.cpp": tiles()}, f"{key}.o", command(dtype, "-c", f"{key}.cpp", "-o", f"{key}.o"))
+            arguments = command(dtype, "-c", f"{key}.cpp", "-o", f"{key}.o")
+            _compile(path, folder, {f"{key}.cpp": tiles()}, f"{key}.o", arguments)
     return (folder / f"{key}.o").absolute()
 
 
@@ -288,13 +293,15 @@ def _sole_builder(path: Path) -> Iterator[None]:
 
 
 def _compile(path: str, folder: Path, files: dict[str, str], result: str, arguments: list[str]) -> None:
-    """Compile in a folder aside, then move everything into place: the result last, since it says that the entry is whole."""
+    """Compile aside, then move everything into place: the result last, since it says that the entry is whole."""
     with tempfile.TemporaryDirectory(prefix="build-", dir=folder) as room:
         for name, text in files.items():
             (Path(room) / name).write_text(text)
         done = subprocess.run([path, *arguments], cwd=room, capture_output=True, text=True, check=False)
         if done.returncode:
-            detail = "\n".join(line for line in done.stderr.splitlines() if "error" in line)[:2000] or done.stderr[:2000]
+            detail = (
+                "\n".join(line for line in done.stderr.splitlines() if "error" in line)[:2000] or done.stderr[:2000]
+            )
             raise BuildError(f"{path} failed on {result}:\n{detail}")
         for name in (*files, result):
-            os.replace(Path(room) / name, folder / name)
+            (Path(room) / name).replace(folder / name)

@@ -13,6 +13,7 @@ from torch import Tensor
 from gatework.cells.cell import Cell
 from gatework.compiler import native
 from gatework.compiler.build import BuildError, Kernel, kernel
+from gatework.compiler.call import Job
 from gatework.compiler.ragged import Ragged
 from gatework.compiler.render import reference
 from gatework.compiler.trace import Unsupported
@@ -44,10 +45,11 @@ def recur(
 
     Args:
         cell: the equations.
-        x: inputs [T, B, I], or [B, T, I] with batch_first, or packed rows [N, I] when `ragged` says so.
+        x: inputs [T, B, I], or packed rows [N, I] when `ragged` says so.
         states: initial states, each [B, H].
         params: tensors by the names of `weights.parameter_shapes`.
         ragged: lengths of the sequences, or None when all are T long.
+        batch_first: x is [B, T, I].
         reverse: run from each sequence's last step to its first.
         backend: "auto", "reference" or "cpp"; see `gatework.nn.Recurrent`.
 
@@ -59,7 +61,7 @@ def recur(
     built = None if backend == "reference" else choose(cell, x, backend)
     if built is None or not x.shape[:-1].numel() or (ragged is not None and not ragged.batch_sizes):
         return _reference(cell, x, states, params, ragged, batch_first, reverse)
-    return native.run(native.Job(built, batch_first, reverse, ragged), x, states, params)
+    return native.run(Job(built, batch_first, reverse, ragged), x, states, params)
 
 
 @dataclass(frozen=True)
@@ -75,16 +77,21 @@ _chosen: WeakKeyDictionary[Cell, dict[Any, Kernel | Refusal]] = WeakKeyDictionar
 
 
 def choose(cell: Cell, x: Tensor, backend: Backend = "auto") -> Kernel | None:
-    """The kernel for a cell and an input's dtype and device; None for the reference, which is said once with the reason."""
+    """The kernel for a cell and an input; None for the reference, which is said once with the reason."""
     if x.device.type not in ("cpu", "meta"):
-        choice: Kernel | Refusal = _refuse(Unsupported(f"the input is on {x.device}; kernels are compiled for the CPU so far."))
+        choice: Kernel | Refusal = _refuse(
+            Unsupported(f"the input is on {x.device}; kernels are compiled for the CPU so far.")
+        )
     else:
         choice = kernel_or_refusal(cell, x.dtype)
     if isinstance(choice, Kernel):
         return choice
     if backend == "cpp":
         raise choice.error
-    once(f"reference {cell.name} {choice.reason}", f"{cell.name} runs on the reference backend, a Python loop: {choice.reason}")
+    once(
+        f"reference {cell.name} {choice.reason}",
+        f"{cell.name} runs on the reference backend, a Python loop: {choice.reason}",
+    )
     return None
 
 

@@ -1,4 +1,4 @@
-"""What a kernel has to do, decided once for each cell: what forward saves, what backward recomputes, where gradients lie."""
+"""What a kernel has to do, decided once for each cell: what forward saves, where gradients lie."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def plan(cell: Cell) -> Plan:
 def _results(graph: Graph) -> list[Node]:
     (output,) = (n for n in graph.nodes if n.op == "output")
     args = output.args[0]
-    return [args] if not isinstance(args, tuple | list) else list(args)  # type: ignore[arg-type, list-item]
+    return [args] if not isinstance(args, tuple | list) else list(args)
 
 
 def _slots(d_gates: Sequence[Node], d_sums: Sequence[Node], products: tuple[Product, ...]) -> tuple[Slot, ...]:
@@ -171,5 +171,5 @@ def _cheapest_cut(
 def describe(node: Node) -> str:
     """One line of a graph, for people."""
     if node.op == "placeholder":
-        return f"{node.name}"
+        return node.name
     return f"{node.name} = {op_name(node)}({', '.join(str(a) for a in node.args)})"

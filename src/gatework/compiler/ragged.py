@@ -39,7 +39,9 @@ class Ragged:
         """
         given = torch.as_tensor(lengths, device="cpu")
         if given.shape != (B,):
-            raise InputError(f"lengths has shape {tuple(given.shape)}; expected ({B},), one length for each row of the batch.")
+            raise InputError(
+                f"lengths has shape {tuple(given.shape)}; expected ({B},), one length for each row of the batch."
+            )
         if given.is_floating_point() or given.is_complex() or given.dtype == torch.bool:
             raise InputError(f"lengths is {given.dtype}; expected whole numbers, such as torch.long.")
         given = given.long()

@@ -60,22 +60,30 @@ class _Hole:
         return self.use(self.key, self.name, operand)
 
     def __getattr__(self, attribute: str) -> Any:
-        raise Unsupported(f"`{self.key}.{self.name}.{attribute}` is used; a matrix can only be applied: {self.key}.{self.name} @ state.")
+        raise Unsupported(
+            f"`{self.key}.{self.name}.{attribute}` is used; a matrix can only be applied to a state with @."
+        )
 
 
 def vector_names(cell: Cell) -> tuple[tuple[str, str], ...]:
     """(declaration, name) of every vector that `step` takes."""
-    return tuple((key, n) for key in cell.arguments if isinstance(cell.declared[key], Vector) for n in cell.declared[key].names)
+    return tuple(
+        (key, n) for key in cell.arguments if isinstance(cell.declared[key], Vector) for n in cell.declared[key].names
+    )
 
 
-def _apply(cell: Cell, gates: Sequence[Tensor], states: Sequence[Tensor], vectors: Sequence[Tensor], use: Any) -> tuple[Tensor, ...]:
+def _apply(
+    cell: Cell, gates: Sequence[Tensor], states: Sequence[Tensor], vectors: Sequence[Tensor], use: Any
+) -> tuple[Tensor, ...]:
     declared: dict[str, dict[str, Any]] = {key: {} for key in cell.arguments}
     for (key, name), value in zip(vector_names(cell), vectors, strict=True):
         declared[key][name] = value
     for key in cell.arguments:
         if not isinstance(cell.declared[key], Vector):
             declared[key] = {n: _Hole(key, n, use) for n in matrix_names(cell, key)}
-    return cell.apply(dict(zip(cell.gate_names, gates, strict=True)), dict(zip(cell.states, states, strict=True)), declared)
+    return cell.apply(
+        dict(zip(cell.gate_names, gates, strict=True)), dict(zip(cell.states, states, strict=True)), declared
+    )
 
 
 def _leaves(cell: Cell) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
@@ -168,7 +176,7 @@ def trace(cell: Cell) -> Traced:
         return _apply(cell, *split, lambda key, name, operand: next(holes))
 
     def joint(values: tuple[Tensor, ...], gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        new, pull = torch.func.vjp(step, *values)
+        new, pull = torch.func.vjp(step, *values)  # type: ignore[misc]
         return (*new, *pull(gradients))
 
     values = tuple(torch.rand(_B, _H) for _ in range(n_gates + n_states + len(vectors) + len(products)))
@@ -178,7 +186,17 @@ def trace(cell: Cell) -> Traced:
         raise
     except RuntimeError as error:
         first = str(error).strip().splitlines()[0]
-        raise Unsupported(f"`step` cannot be traced: {first} Python control flow must not depend on tensor values.") from error
+        raise Unsupported(
+            f"`step` cannot be traced: {first} Python control flow must not depend on tensor values."
+        ) from error
+    labels = (
+        [f"x_{g}" for g in cell.gate_names]
+        + [f"s_{s}" for s in cell.states]
+        + [f"{key}_{name}" for key, name in vectors]
+    )
+    labels += [f"{p.key}_{p.name}" for p in products] + [f"d_{s}" for s in cell.states]
+    for node, label in zip([n for n in graph.nodes if n.op == "placeholder"], labels, strict=True):
+        node._rename(label)
     return Traced(products, vectors, _tidy(graph))
 
 
@@ -205,12 +223,14 @@ def _tidy(graph: Graph) -> Graph:
         if node.op != "call_function":
             continue
         shape = node.meta["val"].shape if isinstance(node.meta.get("val"), Tensor) else None
-        if op_name(node) in _SAME and node.args[0].meta["val"].shape == shape:
-            node.replace_all_uses_with(node.args[0])
+        if op_name(node) in _SAME and node.all_input_nodes[0].meta["val"].shape == shape:
+            node.replace_all_uses_with(node.all_input_nodes[0])
             continue
         if shape is None or tuple(shape) not in ((_B, _H), ()):
             got = "several values" if shape is None else f"shape {tuple(shape)}"
-            raise Unsupported(f"`{op_name(node) or node.target}` gives {got}; only operations that act on each unit alone are compiled so far.")
+            raise Unsupported(
+                f"`{op_name(node) or node.target}` gives {got}; only what acts on each unit alone is compiled so far."
+            )
         key = (node.target, repr(node.args), repr(sorted(node.kwargs.items(), key=lambda item: item[0])))
         if key in seen:
             node.replace_all_uses_with(seen[key])

@@ -27,7 +27,7 @@ def matrix_parameter(key: str) -> tuple[str, str]:
 
 
 def parameter_shapes(cell: Cell, input_size: int, hidden_size: int, bias: bool) -> dict[str, tuple[int, ...]]:
-    """Shapes by name: weight_ih [G*H, I], weight_hh [G*H, H], bias_ih, bias_hh [G*H], then the cell's vectors [n, H]."""
+    """Shapes by name: weight_ih [G*H, I], weight_hh [G*H, H], bias_ih, bias_hh [G*H], then vectors [n, H]."""
     H, gates = hidden_size, len(cell.gate_names)
     matrices = {key: len(matrix_names(cell, key)) for key, d in cell.declared.items() if isinstance(d, Matrix)}
     matrices = {key: n for key, n in sorted(matrices.items(), key=lambda item: item[0] != "U") if key in cell.arguments}

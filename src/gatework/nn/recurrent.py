@@ -59,17 +59,25 @@ class Recurrent(nn.Module):
     ) -> None:
         super().__init__()
         self.cell = find(cell)
-        for name, value, least in (("input_size", input_size, 0), ("hidden_size", hidden_size, 1), ("num_layers", num_layers, 1)):
+        for name, value, least in (
+            ("input_size", input_size, 0),
+            ("hidden_size", hidden_size, 1),
+            ("num_layers", num_layers, 1),
+        ):
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise InputError(f"{name} is {value!r}; expected a whole number >= {least}.")
         if not isinstance(dropout, int | float) or isinstance(dropout, bool) or not 0 <= dropout <= 1:
             raise InputError(f"dropout is {dropout!r}; expected a probability in 0..1.")
         if dropout and num_layers == 1:
-            warnings.warn("dropout acts between layers, so it does nothing with num_layers=1.", UserWarning, stacklevel=2)
+            warnings.warn(
+                "dropout acts between layers, so it does nothing with num_layers=1.", UserWarning, stacklevel=2
+            )
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout, self.bidirectional = bias, batch_first, float(dropout), bidirectional
         self.forget_bias, self.chrono, self.backend = forget_bias, chrono, check_backend(backend)
-        self._names: list[tuple[tuple[str, str], ...]] = []  # of each layer and direction: (name in the cell, in the module)
+        self._names: list[
+            tuple[tuple[str, str], ...]
+        ] = []  # of each layer and direction: (name in the cell, in the module)
         for layer in range(num_layers):
             width = input_size if layer == 0 else hidden_size * self.num_directions
             for suffix in ("", "_reverse")[: self.num_directions]:
@@ -135,7 +143,9 @@ class Recurrent(nn.Module):
     ) -> tuple[Tensor, Any]: ...
 
     @overload
-    def forward(self, input: PackedSequence, hx: State | None = None, lengths: None = None) -> tuple[PackedSequence, Any]: ...
+    def forward(
+        self, input: PackedSequence, hx: State | None = None, lengths: None = None
+    ) -> tuple[PackedSequence, Any]: ...
 
     def forward(
         self,
@@ -162,11 +172,11 @@ class Recurrent(nn.Module):
             if lengths is not None:
                 raise InputError("a PackedSequence carries its lengths; leave `lengths` out.")
             self._check_input(input.data, (2,))
-            ragged = Ragged.of_packed(input)
+            packed = Ragged.of_packed(input)
             order, back = input.sorted_indices, input.unsorted_indices
-            states = self._states(hx, ragged.batch_sizes[0], input.data)
+            states = self._states(hx, packed.batch_sizes[0], input.data)
             states = [s if order is None else s.index_select(1, order) for s in states]
-            y, finals = self._layers(input.data, states, ragged, False)
+            y, finals = self._layers(input.data, states, packed, False)
             finals = [f if back is None else f.index_select(1, back) for f in finals]
             return PackedSequence(y, input.batch_sizes, order, back), self._pack_state(finals)
         self._check_input(input, (2, 3))
@@ -214,12 +224,18 @@ class Recurrent(nn.Module):
         if not isinstance(x, Tensor):
             raise InputError(f"input is {type(x).__name__}; expected a tensor or a PackedSequence.")
         if x.dim() not in dims:
-            raise InputError(f"input has shape {tuple(x.shape)}; expected [T, B, {self.input_size}] or [T, {self.input_size}].")
+            raise InputError(
+                f"input has shape {tuple(x.shape)}; expected [T, B, {self.input_size}] or [T, {self.input_size}]."
+            )
         if x.shape[-1] != self.input_size:
-            raise InputError(f"input has {x.shape[-1]} features (shape {tuple(x.shape)}); this layer takes input_size={self.input_size}.")
+            raise InputError(
+                f"input has {x.shape[-1]} features (shape {tuple(x.shape)}); input_size is {self.input_size}."
+            )
         weight = getattr(self, self._names[0][0][1])
         if x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type):
-            raise InputError(f"input is {x.dtype}, the layer's weights are {weight.dtype}; convert one: x.to({weight.dtype}).")
+            raise InputError(
+                f"input is {x.dtype}, the layer's weights are {weight.dtype}; convert one: x.to({weight.dtype})."
+            )
         if x.device != weight.device:
             raise InputError(f"input is on {x.device}, the layer on {weight.device}; move one with .to(...).")
 
@@ -230,10 +246,14 @@ class Recurrent(nn.Module):
             return [zeros] * len(names)
         given = (hx,) if isinstance(hx, Tensor) else tuple(hx)
         if len(given) != len(names):
-            raise InputError(f"hx has {len(given)} state(s); cell {self.cell.name} has {len(names)}: {', '.join(names)}.")
+            raise InputError(
+                f"hx has {len(given)} state(s); cell {self.cell.name} has {len(names)}: {', '.join(names)}."
+            )
         for name, state in zip(names, given, strict=True):
             if state.shape != shape:
-                raise InputError(f"state {name} has shape {tuple(state.shape)}; expected {shape} = [layers * directions, B, H].")
+                raise InputError(
+                    f"state {name} has shape {tuple(state.shape)}; expected {shape} = [layers * directions, B, H]."
+                )
             if state.dtype != like.dtype and not torch.is_autocast_enabled(like.device.type):
                 raise InputError(f"state {name} is {state.dtype}, the input {like.dtype}; convert one.")
         return list(given)
@@ -243,8 +263,11 @@ class Recurrent(nn.Module):
             return None
         for state in (hx,) if isinstance(hx, Tensor) else hx:
             if state.dim() != 2:
-                raise InputError(f"one sequence [T, I] came with a state of shape {tuple(state.shape)}; expected [layers * directions, H].")
-        return self._map(hx, lambda s: s.unsqueeze(1))
+                raise InputError(
+                    f"one sequence [T, I] came with a state {tuple(state.shape)}; expected [L * directions, H]."
+                )
+        batched: State = self._map(hx, lambda s: s.unsqueeze(1))
+        return batched
 
     @staticmethod
     def _map(state: Any, function: Any) -> Any:
@@ -260,7 +283,14 @@ class Recurrent(nn.Module):
     def extra_repr(self) -> str:
         """The arguments that differ from their defaults."""
         parts = [f"{self.cell!r}, {self.input_size}, {self.hidden_size}"]
-        defaults = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False, "backend": "auto"}
+        defaults = {
+            "num_layers": 1,
+            "bias": True,
+            "batch_first": False,
+            "dropout": 0.0,
+            "bidirectional": False,
+            "backend": "auto",
+        }
         parts += [f"{key}={getattr(self, key)}" for key, value in defaults.items() if getattr(self, key) != value]
         return ", ".join(parts)
 
@@ -291,10 +321,22 @@ class LSTM(Recurrent):
         **options: Any,
     ) -> None:
         if proj_size:
-            raise InputError(f"proj_size={proj_size} is not there yet; use proj_size=0 and a Linear layer on the outputs.")
+            raise InputError(
+                f"proj_size={proj_size} is not there yet; use proj_size=0 and a Linear layer on the outputs."
+            )
         self.proj_size = 0
         super().__init__(
-            "lstm", input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device=device, dtype=dtype, **options
+            "lstm",
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            device=device,
+            dtype=dtype,
+            **options,
         )
 
 
@@ -315,7 +357,17 @@ class GRU(Recurrent):
         **options: Any,
     ) -> None:
         super().__init__(
-            "gru", input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device=device, dtype=dtype, **options
+            "gru",
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            device=device,
+            dtype=dtype,
+            **options,
         )
 
 

@@ -81,9 +81,27 @@ _OPS: dict[str, str] = {
     "logical_not": "~{0}",
     "bitwise_not": "~{0}",
 }
-_MASKS = {"gt", "ge", "lt", "le", "eq", "ne", "logical_and", "bitwise_and", "logical_or", "bitwise_or", "logical_not", "bitwise_not"}
+_MASKS = {
+    "gt",
+    "ge",
+    "lt",
+    "le",
+    "eq",
+    "ne",
+    "logical_and",
+    "bitwise_and",
+    "logical_or",
+    "bitwise_or",
+    "logical_not",
+    "bitwise_not",
+}
 # Operations whose further arguments have only these values in the table's form.
-_DEFAULTS: dict[str, tuple[Any, ...]] = {"softplus": (1, 20), "hardtanh": (-1, 1), "softplus_backward": (1, 20), "hardtanh_backward": (-1, 1)}
+_DEFAULTS: dict[str, tuple[Any, ...]] = {
+    "softplus": (1, 20),
+    "hardtanh": (-1, 1),
+    "softplus_backward": (1, 20),
+    "hardtanh_backward": (-1, 1),
+}
 
 
 def _number(value: float) -> str:
@@ -123,12 +141,16 @@ def _expression(node: Node, value: Callable[[Any], str]) -> str:
     if name in ("new_zeros", "new_ones"):
         return "V{}" if name == "new_zeros" else "splat(1)"
     if name == "_to_copy":
-        source = node.args[0]
-        return f"pick({value(source)}, splat(1), V{{}})" if op_name(source) in _MASKS else value(source)  # type: ignore[arg-type]
+        (source,) = node.all_input_nodes
+        masks = [source] if op_name(source) in _MASKS else []
+        return f"pick({value(source)}, splat(1), V{{}})" if source in masks else value(source)
     if name == "leaky_relu":
-        return f"pick({value(node.args[0])} > 0, {value(node.args[0])}, {value((*node.args, 0.01)[1])} * {value(node.args[0])})"
+        x, slope = value(node.args[0]), value((*node.args, 0.01)[1])
+        return f"pick({x} > 0, {x}, {slope} * {x})"
     if name not in _OPS:
-        raise Unsupported(f"`{name or node.target}` has no vector form so far (compiled are: {', '.join(sorted(_OPS))}, pow, clamp).")
+        raise Unsupported(
+            f"`{name or node.target}` has no vector form so far (compiled are: {', '.join(sorted(_OPS))}, pow, clamp)."
+        )
     args = list(node.args)
     if "alpha" in node.kwargs:
         args[1] = f"{value(args[1])} * {value(node.kwargs['alpha'])}"
@@ -143,7 +165,8 @@ def _expression(node: Node, value: Callable[[Any], str]) -> str:
 
 def _program(wanted: Iterable[Node], known: dict[Node, str]) -> tuple[list[str], dict[Node, str]]:
     """Statements that compute the wanted nodes from the known ones, and the name of every computed value."""
-    names, lines = dict(known), []
+    names = dict(known)
+    lines: list[str] = []
 
     def value(argument: Any) -> str:
         if isinstance(argument, bool | int | float):
@@ -166,7 +189,8 @@ def _program(wanted: Iterable[Node], known: dict[Node, str]) -> tuple[list[str],
 
 
 def _table(name: str, values: Sequence[int]) -> str:
-    return f"    static constexpr int {name}(int i) {{ constexpr int t[] = {{{', '.join(map(str, (*values, 0)))}}}; return t[i]; }}"
+    row = ", ".join(map(str, (*values, 0)))
+    return f"    static constexpr int {name}(int i) {{ constexpr int t[] = {{{row}}}; return t[i]; }}"
 
 
 def _forward(plan: Plan) -> list[str]:
@@ -208,7 +232,10 @@ def cell_source(plan: Plan) -> str:
     """The part of the source that differs between cells."""
     states, products = range(len(plan.cell.states)), plan.products
     used = _used(plan)
-    operand_slots = [[k for k, s in enumerate(plan.slots) if s.product is not None and products[s.product].operand == o] for o in states]
+    operand_slots = [
+        [k for k, s in enumerate(plan.slots) if s.product is not None and products[s.product].operand == o]
+        for o in states
+    ]
     counts = {
         "GATES": len(plan.cell.gate_names),
         "PRODUCTS": len(products),
@@ -235,7 +262,7 @@ def cell_source(plan: Plan) -> str:
     }
     return "\n".join(
         [
-            f"// {type(plan.cell).__name__}: gates {', '.join(plan.cell.gate_names)}; states {', '.join(plan.cell.states)}",
+            f"// {plan.cell!r}: gates {', '.join(plan.cell.gate_names)}; states {', '.join(plan.cell.states)}",
             "struct Cell {",
             f"    static constexpr int {', '.join(f'{k} = {v}' for k, v in counts.items())};",
             *(_table(name, values) for name, values in tables.items()),

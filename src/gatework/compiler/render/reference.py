@@ -33,10 +33,10 @@ def run(
     Returns:
         outputs [N, H] and the final states, each [B, H].
     """
-    products = F.linear(x, params["weight_ih"], params.get("bias_ih")).split(list(batch_sizes))
+    products = torch.split(F.linear(x, params["weight_ih"], params.get("bias_ih")), list(batch_sizes))
     declared = declared_values(cell, params)
     H = states[0].shape[1]
-    current, done = [s for s in states], []
+    current, done = list(states), []
     outputs: list[Tensor] = []
     for xt in reversed(products) if reverse else products:
         rows = xt.shape[0]
@@ -47,7 +47,7 @@ def run(
         elif rows < current[0].shape[0]:
             done.append([c[rows:] for c in current])
             current = [c[:rows] for c in current]
-        gates = dict(zip(cell.gate_names, xt.split(H, dim=1), strict=True))
+        gates = dict(zip(cell.gate_names, torch.split(xt, H, dim=1), strict=True))
         current = list(cell.apply(gates, dict(zip(cell.states, current, strict=True)), declared))
         outputs.append(current[0])
     if reverse:

@@ -1,0 +1,208 @@
+"""One call of a compiled kernel, forward or backward: its memory and the struct that it reads."""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gatework.compiler.build import Kernel, machine
+from gatework.compiler.ragged import Ragged
+from gatework.compiler.render.cpp import CALL
+
+_home = os.getpid()
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A kernel and how its inputs lie."""
+
+    kernel: Kernel
+    batch_first: bool
+    reverse: bool
+    ragged: Ragged | None
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    """Shape of one call: T steps of B rows (full_T with padding), N rows in all, and vectors of `lanes` numbers."""
+
+    T: int
+    full_T: int
+    B: int
+    N: int
+    I: int  # noqa: E741
+    H: int
+    padded_H: int
+
+    @classmethod
+    def of(cls, job: Job, x: Tensor, H: int) -> _Sizes:
+        lanes = machine().vector_bytes // x.element_size()
+        ragged, padded_H = job.ragged, -(-H // lanes) * lanes
+        if ragged is not None and ragged.packed:
+            T = len(ragged.batch_sizes)
+            return cls(T, T, ragged.batch_sizes[0], x.shape[0], x.shape[1], H, padded_H)
+        B, full_T = x.shape[:2] if job.batch_first else (x.shape[1], x.shape[0])
+        if ragged is None:
+            return cls(full_T, full_T, B, full_T * B, x.shape[2], H, padded_H)
+        return cls(len(ragged.batch_sizes), full_T, B, sum(ragged.batch_sizes), x.shape[2], H, padded_H)
+
+
+@lru_cache(maxsize=256)
+def _fields(products: int, vectors: int, states: int) -> tuple[dict[str, int], int]:
+    """Position of each field in the call, and the call's length."""
+    counts = {"": 1, "PRODUCTS": products + 1, "VECTORS": vectors + 1, "STATES": states + 1}
+    positions, at = {}, 0
+    for name, count in CALL:
+        positions[name] = at
+        at += counts[count]
+    return positions, at
+
+
+class _Call:
+    """The struct that a kernel reads, and the tensors that it points to."""
+
+    def __init__(self, job: Job, sizes: _Sizes, states: Sequence[Tensor]) -> None:
+        facts, ragged = job.kernel.facts, job.ragged
+        self.at, length = _fields(len(facts.products), len(facts.vectors), len(states))
+        self.values = array("q", bytes(8 * length))
+        self.alive: list[Any] = [ragged]
+        self.layout = job.batch_first, ragged is not None and ragged.packed
+        put, at = self.values, self.at
+        put[at["T"]], put[at["full_T"]], put[at["B"]], put[at["N"]] = sizes.T, sizes.full_T, sizes.B, sizes.N
+        put[at["I"]], put[at["H"]], put[at["reverse"]] = sizes.I, sizes.H, job.reverse
+        put[at["threads"]] = torch.get_num_threads() if os.getpid() == _home else 1  # OpenMP does not survive a fork
+        if ragged is not None:
+            put[at["packed"]] = ragged.packed
+            put[at["batch_sizes"]], put[at["offsets"]] = ragged.sizes.data_ptr(), ragged.offsets.data_ptr()
+            put[at["lengths"]] = ragged.lengths.data_ptr()
+            put[at["order"]] = ragged.order.data_ptr() if ragged.order is not None else 0
+
+    def tensor(self, name: str, tensor: Tensor, k: int = 0, row: int = 0) -> None:
+        """Point a field at a tensor, or at block `row` of the tensor's memory, in elements."""
+        self.values[self.at[name] + k] = tensor.data_ptr() + row * tensor.element_size()
+        self.alive.append(tensor)
+
+    def rows(self, name: str, tensor: Tensor) -> None:
+        """Point a field at sequences, with their strides."""
+        if tensor.stride(-1) != 1 and tensor.shape[-1] > 1:
+            tensor = tensor.contiguous()
+        batch_first, packed = self.layout
+        time, batch = (0, tensor.stride(0)) if packed else tensor.stride()[:2]
+        if batch_first and not packed:
+            time, batch = batch, time
+        self.tensor(name, tensor)
+        self.values[self.at[f"{name}_time"]], self.values[self.at[f"{name}_batch"]] = time, batch
+
+    def weights(self, job: Job, params: Mapping[str, Tensor], H: int) -> None:
+        """Point the fields of weights, biases and vectors."""
+        self.tensor("w_ih", params["weight_ih"])
+        if "bias_ih" in params:
+            self.tensor("b_ih", params["bias_ih"])
+        for k, (weight, bias, block, _) in enumerate(job.kernel.facts.products):
+            self.tensor("U", params[weight], k, block * H * H)
+            if bias in params:
+                self.tensor("b_hh", params[bias], k, block * H)
+        for k, (name, block) in enumerate(job.kernel.facts.vectors):
+            self.tensor("vectors", params[name], k, block * H)
+
+    def weight_gradients(self, job: Job, params: Mapping[str, Tensor], H: int) -> list[Tensor | None]:
+        """Make room for the gradients of all parameters and point the fields to it."""
+        facts, written = job.kernel.facts, {"weight_ih", "bias_ih"}
+        d = {name: torch.empty_like(p) for name, p in params.items()}
+        self.tensor("dw_ih", d["weight_ih"])
+        if "bias_ih" in d:
+            self.tensor("db_ih", d["bias_ih"])
+        blocks = [("dU", weight, block, H * H, k) for k, (weight, _, block, _) in enumerate(facts.products)]
+        blocks += [("db_hh", bias, block, H, k) for k, (_, bias, block, _) in enumerate(facts.products) if bias in d]
+        blocks += [("d_vectors", name, block, H, k) for k, (name, block) in enumerate(facts.vectors)]
+        for field, name, block, size, k in blocks:
+            self.tensor(field, d[name], k, block * size)
+        sizes = {name: size for _, name, _, size, _ in blocks}
+        for name, gradient in d.items():
+            if name not in written and sum(b[1] == name for b in blocks) * sizes.get(name, 0) < gradient.numel():
+                gradient.zero_()  # some of its matrices or vectors are never used by the step
+        return list(d.values())
+
+    def run(self, function: Any) -> None:
+        """Call the kernel; raises MemoryError when it finds no room for its buffers."""
+        if function(self.values.buffer_info()[0]):
+            raise MemoryError("not enough memory for a kernel's buffers; use fewer or shorter sequences.")
+
+
+def forward(job: Job, x: Tensor, states: Sequence[Tensor], params: Mapping[str, Tensor], train: bool) -> list[Tensor]:
+    """Outputs, final states and, to train, what backward needs: saved [N, S, H'], then state sequences [N, H']."""
+    H = states[0].shape[1]
+    sizes = _Sizes.of(job, x, H)
+    call = _Call(job, sizes, states)
+    y = x.new_empty((*x.shape[:-1], H))
+    finals = [x.new_empty((sizes.B, H)) for _ in states]
+    call.rows("x", x)
+    call.rows("y", y)
+    call.weights(job, params, H)
+    for k, (state, final) in enumerate(zip(states, finals, strict=True)):
+        call.tensor("first", state, k)
+        call.tensor("last", final, k)
+    kept = []
+    if train:
+        kept = [x.new_empty((sizes.N, job.kernel.facts.saved, sizes.padded_H))]
+        kept += [x.new_empty((sizes.N, sizes.padded_H)) for _ in states[1:]]
+        call.values[call.at["train"]] = 1
+        call.tensor("saved", kept[0])
+        for k, sequence in enumerate(kept[1:], 1):
+            call.tensor("sequence", sequence, k)
+    call.run(job.kernel.forward)
+    return [y, *finals, *kept]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which gradients somebody asked for: of x, of any initial state, of any parameter."""
+
+    x: bool
+    states: bool
+    params: bool
+
+
+def backward(
+    job: Job,
+    x: Tensor,
+    states: Sequence[Tensor],
+    params: Mapping[str, Tensor],
+    results: Sequence[Tensor],
+    gradients: Sequence[Tensor | None],
+    wanted: Wanted,
+) -> tuple[Tensor | None, list[Tensor | None], list[Tensor | None]]:
+    """Gradients of x, of the states and of the parameters, from those of the outputs and final states."""
+    H = states[0].shape[1]
+    call = _Call(job, _Sizes.of(job, x, H), states)
+    kept = results[1 + len(states) :]
+    call.rows("x", x)
+    call.rows("y", results[0])
+    call.weights(job, params, H)
+    call.tensor("saved", kept[0])
+    for k, sequence in enumerate(kept[1:], 1):
+        call.tensor("sequence", sequence, k)
+    if gradients[0] is not None:
+        call.rows("gy", gradients[0])
+    dx = x.new_empty(x.shape) if wanted.x else None
+    if dx is not None:
+        call.rows("dx", dx)
+    d_states: list[Tensor | None] = [x.new_empty(s.shape) if wanted.states else None for s in states]
+    for k, (state, d_state, gradient) in enumerate(zip(states, d_states, gradients[1:], strict=True)):
+        call.tensor("first", state, k)
+        if gradient is not None:
+            call.tensor("g_last", gradient.contiguous(), k)
+        if d_state is not None:
+            call.tensor("d_first", d_state, k)
+    d_params: list[Tensor | None] = [None] * len(params)
+    if wanted.params:
+        d_params = call.weight_gradients(job, params, H)
+    call.run(job.kernel.backward)
+    return dx, d_states, d_params
