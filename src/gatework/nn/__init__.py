@@ -1,5 +1,6 @@
 """Torch modules over compiled cells."""
 
-from gatework.nn.recurrent import GRU, LSTM, RNN, Recurrent
+from gatework.nn.drop_in import GRU, LSTM, RNN
+from gatework.nn.recurrent import Recurrent
 
 __all__ = ["GRU", "LSTM", "RNN", "Recurrent"]
