@@ -58,6 +58,9 @@ def recur(
 
     Raises Unsupported or BuildError where backend="cpp" cannot run, with the reason.
     """
+    dtype = params["weight_ih"].dtype
+    if x.dtype != dtype or states[0].dtype != dtype:  # only autocast lets them differ; a kernel takes one dtype
+        x, *states = (t.to(dtype) for t in (x, *states))
     built = None if backend == "reference" else choose(cell, x, backend)
     if built is None or not x.shape[:-1].numel() or (ragged is not None and not ragged.batch_sizes):
         return _reference(cell, x, states, params, ragged, batch_first, reverse)

@@ -37,7 +37,10 @@ class Ragged:
 
         Raises InputError unless there is one whole number in 0..T for each of the B rows.
         """
-        given = torch.as_tensor(lengths, device="cpu")
+        try:
+            given = torch.as_tensor(lengths, device="cpu")
+        except (TypeError, ValueError) as error:
+            raise InputError(f"lengths is {lengths!r}; expected {B} whole numbers, one for each row.") from error
         if given.shape != (B,):
             raise InputError(
                 f"lengths has shape {tuple(given.shape)}; expected ({B},), one length for each row of the batch."

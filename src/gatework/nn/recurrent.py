@@ -75,14 +75,13 @@ class Recurrent(nn.Module):
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout, self.bidirectional = bias, batch_first, float(dropout), bidirectional
         self.forget_bias, self.chrono, self.backend = forget_bias, chrono, check_backend(backend)
-        self._names: list[
-            tuple[tuple[str, str], ...]
-        ] = []  # of each layer and direction: (name in the cell, in the module)
+        # of each layer and direction: (name in the cell, name in the module, shape)
+        self._names: list[tuple[tuple[str, str, tuple[int, ...]], ...]] = []
         for layer in range(num_layers):
             width = input_size if layer == 0 else hidden_size * self.num_directions
             for suffix in ("", "_reverse")[: self.num_directions]:
                 shapes = parameter_shapes(self.cell, width, hidden_size, bias)
-                self._names.append(tuple((name, f"{name}_l{layer}{suffix}") for name in shapes))
+                self._names.append(tuple((n, f"{n}_l{layer}{suffix}", shape) for n, shape in shapes.items()))
                 for name, shape in shapes.items():
                     parameter = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
                     self.register_parameter(f"{name}_l{layer}{suffix}", parameter)
@@ -96,7 +95,7 @@ class Recurrent(nn.Module):
     @property
     def all_weights(self) -> list[list[Tensor]]:
         """The parameters of each layer and direction, as torch.nn gives them."""
-        return [[getattr(self, full) for _, full in names] for names in self._names]
+        return [[getattr(self, full) for _, full, _ in names] for names in self._names]
 
     def reset_parameters(self) -> None:
         """Draw every parameter from U(-1/sqrt(H), 1/sqrt(H)), then set declared starts and gate biases."""
@@ -104,7 +103,7 @@ class Recurrent(nn.Module):
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -bound, bound)
         for names in self._names:
-            params = {name: getattr(self, full) for name, full in names}
+            params = {name: getattr(self, full) for name, full, _ in names}
             for name, parameter in params.items():
                 if name in self.cell.declared and self.cell.declared[name].start is not None:
                     nn.init.constant_(parameter, self.cell.declared[name].start)  # type: ignore[arg-type]
@@ -168,6 +167,8 @@ class Recurrent(nn.Module):
 
         Raises InputError when shapes, dtypes or lengths do not fit.
         """
+        if not isinstance(hx, Tensor | tuple | list | None):
+            raise InputError(f"hx is {type(hx).__name__}; expected a tensor or a tuple of tensors: {self.cell.states}.")
         if isinstance(input, PackedSequence):
             if lengths is not None:
                 raise InputError("a PackedSequence carries its lengths; leave `lengths` out.")
@@ -205,7 +206,7 @@ class Recurrent(nn.Module):
                     self.cell,
                     x,
                     [s[k] for s in per_layer],
-                    {name: getattr(self, full) for name, full in self._names[k]},
+                    self._params(k),
                     ragged=ragged,
                     batch_first=batch_first,
                     reverse=direction == 1,
@@ -220,6 +221,16 @@ class Recurrent(nn.Module):
             return x, [f.unsqueeze(0) for f in finals[0]]
         return x, [torch.stack(parts) for parts in zip(*finals, strict=True)]
 
+    def _params(self, k: int) -> dict[str, Tensor]:
+        """Parameters of one layer and direction, checked: a kernel would read past the end of one that was replaced."""
+        params = {name: getattr(self, full) for name, full, _ in self._names[k]}
+        dtype = params["weight_ih"].dtype
+        for name, full, shape in self._names[k]:
+            if params[name].shape != shape or params[name].dtype != dtype:
+                got = f"{tuple(params[name].shape)} of {params[name].dtype}"
+                raise InputError(f"parameter {full} is {got}; expected {shape} of {dtype}, as the layer was made.")
+        return params
+
     def _check_input(self, x: Tensor, dims: tuple[int, ...]) -> None:
         if not isinstance(x, Tensor):
             raise InputError(f"input is {type(x).__name__}; expected a tensor or a PackedSequence.")
@@ -232,7 +243,7 @@ class Recurrent(nn.Module):
                 f"input has {x.shape[-1]} features (shape {tuple(x.shape)}); input_size is {self.input_size}."
             )
         weight = getattr(self, self._names[0][0][1])
-        if x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type):
+        if x.dtype != weight.dtype and not (x.is_floating_point() and torch.is_autocast_enabled(x.device.type)):
             raise InputError(
                 f"input is {x.dtype}, the layer's weights are {weight.dtype}; convert one: x.to({weight.dtype})."
             )
@@ -250,22 +261,25 @@ class Recurrent(nn.Module):
                 f"hx has {len(given)} state(s); cell {self.cell.name} has {len(names)}: {', '.join(names)}."
             )
         for name, state in zip(names, given, strict=True):
+            if not isinstance(state, Tensor):
+                raise InputError(f"state {name} is {type(state).__name__}; expected a tensor {shape}.")
             if state.shape != shape:
                 raise InputError(
                     f"state {name} has shape {tuple(state.shape)}; expected {shape} = [layers * directions, B, H]."
                 )
             if state.dtype != like.dtype and not torch.is_autocast_enabled(like.device.type):
                 raise InputError(f"state {name} is {state.dtype}, the input {like.dtype}; convert one.")
+            if state.device != like.device:
+                raise InputError(f"state {name} is on {state.device}, the input on {like.device}; move it: .to(...).")
         return list(given)
 
     def _batched(self, hx: State | None) -> State | None:
         if hx is None:
             return None
         for state in (hx,) if isinstance(hx, Tensor) else hx:
-            if state.dim() != 2:
-                raise InputError(
-                    f"one sequence [T, I] came with a state {tuple(state.shape)}; expected [L * directions, H]."
-                )
+            if not isinstance(state, Tensor) or state.dim() != 2:
+                got = tuple(state.shape) if isinstance(state, Tensor) else type(state).__name__
+                raise InputError(f"one sequence [T, I] came with a state {got}; expected [L * directions, H].")
         batched: State = self._map(hx, lambda s: s.unsqueeze(1))
         return batched
 
