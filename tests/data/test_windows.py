@@ -286,16 +286,17 @@ def test_a_fixed_number_of_windows(index, count):
         assert len(set(numbers[:37].tolist())) == 37
 
 
-def test_balanced_series_are_drawn_as_often_and_empty_ones_never(index):
-    numbers = torch.cat(list(Sampler(index, 50, windows_per_epoch=4000, balance="series")))
+@pytest.mark.parametrize(("balance", "share"), [("series", 0.5), ("root", 10**0.5 / (10**0.5 + 27**0.5))])
+def test_balanced_series_are_drawn_by_their_share_and_empty_ones_never(index, balance, share):
+    numbers = torch.cat(list(Sampler(index, 50, windows_per_epoch=4000, balance=balance)))
     drawn = torch.bincount(index.locate(numbers)[0], minlength=3)
     assert drawn[1] == 0
-    assert abs(drawn[0] - 2000) < 150  # five standard deviations
+    assert abs(drawn[0] - 4000 * share) < 160  # five standard deviations
     assert torch.bincount(numbers, minlength=37).min() > 0
 
 
 @pytest.mark.parametrize("taken", range(12))
-@pytest.mark.parametrize("balance", ["window", "series"])
+@pytest.mark.parametrize("balance", ["window", "root", "series"])
 def test_a_restored_sampler_goes_on_exactly(index, taken, balance):
     def batches(sampler):
         while True:

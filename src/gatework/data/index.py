@@ -118,7 +118,8 @@ class Sampler:
         batch_size: windows in a batch, 1 or more; the last of an epoch may be smaller.
         windows_per_epoch: windows drawn in an epoch (default: each once); more than there are come again.
         seed: of the order.
-        balance: "window" draws every window as often, "series" every series.
+        balance: "window" draws every window as often, "series" every series, "root" a series as often as the square
+            root of its windows; the last two with repeats.
     """
 
     def __init__(
@@ -127,7 +128,7 @@ class Sampler:
         batch_size: int,
         windows_per_epoch: int | None = None,
         seed: int = 0,
-        balance: Literal["window", "series"] = "window",
+        balance: Literal["window", "root", "series"] = "window",
     ) -> None:
         if len(index) == 0:
             raise ValueError("no window to draw from")
@@ -165,10 +166,13 @@ class Sampler:
     def _order(self) -> Tensor:
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.epoch) % 2**63)
         count, total = self.windows_per_epoch, len(self.index)
-        if self.balance == "series":
-            filled = torch.nonzero(self.index.counts).squeeze(1)
-            series = filled[torch.randint(len(filled), (count,), generator=generator)]
-            within = torch.rand(count, generator=generator, dtype=torch.float64) * self.index.counts[series]
+        if self.balance != "window":
+            counts = self.index.counts.double()
+            weights = counts.sqrt() if self.balance == "root" else counts.sign()
+            upper = torch.cumsum(weights, 0)
+            drawn = torch.rand(count, generator=generator, dtype=torch.float64) * upper[-1]
+            series = torch.searchsorted(upper, drawn, right=True)  # never one without windows: its step is empty
+            within = torch.rand(count, generator=generator, dtype=torch.float64) * counts[series]
             start = torch.cumsum(self.index.counts, 0) - self.index.counts
             return start[series] + within.long()
         if 8 * count < total:  # repeats are rare, and the order need not be as long as all windows

@@ -101,7 +101,7 @@ def _objects(values: pd.Series[Any], name: str) -> Times:
     broken = np.flatnonzero(parsed.isna())
     if len(broken):
         raise InputError(
-            f"column {name!r} holds {values.iloc[broken[0]]!r} in {rows_at(broken)}, which is no date. "
+            f"column {name!r} holds {values.iloc[broken[0]]!r} in {rows_at(broken)}, which cannot be read as a date. "
             "Expected dates in every row; mend these, or give another time_column=."
         )
     return Times(_microseconds(pd.DatetimeIndex(parsed)), dates=True)
