@@ -326,6 +326,13 @@ CASES = {
         "Expected finite numbers",
         "leave these",
     ),
+    "a number that no float32 holds": (
+        days(y=[1, 2, 3, 4, -1e30, 6]),
+        {},
+        "'y' holds -1e+30 in row 5",
+        "Expected numbers up to 1e+18",
+        "a larger unit",
+    ),
     "all missing": (
         days(y=[np.nan] * 6),
         {},

@@ -16,6 +16,7 @@ from gatework.say import say
 
 Floats = NDArray[np.float64]
 LEVEL_LIMIT = 64
+LARGEST = 1e18  # its square still fits float32
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def numbers(column: nw.Series[Any], name: str) -> Floats:
     """The column as float64 with NaN where a value is missing; texts that are numbers are read as such.
 
     Raises:
-        InputError: a text that is no number, an infinity, or another kind of values; the rows are named.
+        InputError: a text that is no number, an infinity, a number above 1e18, or another kind of values; the rows are named.
     """
     if column.dtype.is_numeric() or column.dtype == nw.Boolean:
         result = column.cast(nw.Float64).fill_null(float("nan")).to_numpy().astype(np.float64)
@@ -106,6 +107,12 @@ def numbers(column: nw.Series[Any], name: str) -> Floats:
         raise InputError(
             f"column {name!r} holds {result[infinite[0]]} in {rows_at(infinite)}. Expected finite numbers; "
             "leave these fields empty when the value is unknown."
+        )
+    huge = np.flatnonzero(np.abs(result) > LARGEST)
+    if len(huge):
+        raise InputError(
+            f"column {name!r} holds {result[huge[0]]:g} in {rows_at(huge)}. Expected numbers up to {LARGEST:g} in size; "
+            "correct these fields, or give the column in a larger unit."
         )
     return result
 
