@@ -94,7 +94,7 @@ def numbers(column: nw.Series[Any], name: str) -> Floats:
     """The column as float64 with NaN where a value is missing; texts that are numbers are read as such.
 
     Raises:
-        InputError: a text that is no number, an infinity, a number above 1e18, or another kind of values; the rows are named.
+        InputError: a text that is no number, an infinity, a number above 1e18, values of another kind; rows are named.
     """
     if column.dtype.is_numeric() or column.dtype == nw.Boolean:
         result = column.cast(nw.Float64).fill_null(float("nan")).to_numpy().astype(np.float64)
@@ -111,8 +111,8 @@ def numbers(column: nw.Series[Any], name: str) -> Floats:
     huge = np.flatnonzero(np.abs(result) > LARGEST)
     if len(huge):
         raise InputError(
-            f"column {name!r} holds {result[huge[0]]:g} in {rows_at(huge)}. Expected numbers up to {LARGEST:g} in size; "
-            "correct these fields, or give the column in a larger unit."
+            f"column {name!r} holds {result[huge[0]]:g} in {rows_at(huge)}. Expected numbers up to {LARGEST:g} in "
+            "size; correct these fields, or give the column in a larger unit."
         )
     return result
 
@@ -147,7 +147,7 @@ def texts_of(column: nw.Series[Any]) -> pd.Series[Any]:
     codes, distinct = pd.factorize(objects(column))
 
     def text(value: Any) -> str:
-        return str(int(value)) if isinstance(value, float | np.floating) and value == int(value) else str(value).strip()
+        return str(int(value)) if isinstance(value, float | np.floating) and value.is_integer() else str(value).strip()
 
     spelled = np.array([*(text(value) for value in distinct), None], dtype=object)
     return pd.Series(spelled[codes], dtype=object)  # a missing value has the code -1: the last one
