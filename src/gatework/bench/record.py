@@ -8,9 +8,11 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 
 from gatework.compiler.build import compiler
+from gatework.compiler.build import machine as target
 from gatework.errors import InputError
 from gatework.run.durable import append as append_bytes
 from gatework.run.environment import environment
@@ -19,6 +21,8 @@ COLUMNS = (
     *("date", "suite", "cell", "backend", "mode", "shape", "threads", "metric", "median", "p20", "p80"),
     *("peer", "peer_median", "ratio", "machine", "versions", "note"),
 )
+
+PEERS = ("torchrecurrent", "neuralforecast", "gluonts", "darts")
 
 
 def append(rows: Iterable[Mapping[str, object]], path: Path) -> None:
@@ -66,19 +70,27 @@ def _begun(path: Path) -> bool:
 
 @cache
 def machine() -> str:
-    """The processor and its cores."""
+    """The processor, its cores and the width of its vectors."""
     hardware = environment()["hardware"]
-    return f"{hardware['cpu']}, {hardware['cores']} cores"
+    return f"{hardware['cpu']}, {hardware['cores']} cores, {8 * target().vector_bytes}-bit vectors"
 
 
 @cache
 def versions() -> str:
-    """Of everything that a figure depends on: Gatework with its commit, Python, torch, the C++ compiler."""
+    """Of what a figure may depend on: Gatework with its commit, Python, torch, peers, the C++ compiler."""
     here = environment()
     parts = [f"{name} {here['versions'][name]}" for name in ("gatework", "python", "torch")]
+    parts += [f"{name} {version}" for name in PEERS if (version := _version(name))]
     if git := here["git"]:
         parts.append(f"commit {git['commit'][:10]}{'+' if git['dirty'] else ''}")
     if path := compiler():
         shown = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout.splitlines()
         parts += shown[:1]
     return "; ".join(parts)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -118,7 +119,8 @@ def _no_cache() -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="gatework-inductor-", ignore_cleanup_errors=True) as folder:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
         try:
-            with torch.compiler.config.patch(force_disable_caches=True):  # type: ignore[attr-defined]
+            with warnings.catch_warnings(), torch.compiler.config.patch(force_disable_caches=True):  # type: ignore[attr-defined]
+                warnings.filterwarnings("ignore", "dynamo_pgo force disabled")  # says what is meant here
                 yield
         finally:
             if before is None:
