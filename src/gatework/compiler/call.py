@@ -72,7 +72,7 @@ class _Call:
         facts, ragged = job.kernel.facts, job.ragged
         self.at, length = _fields(len(facts.products), len(facts.vectors), len(states))
         self.values = array("q", bytes(8 * length))
-        self.alive: list[Any] = [ragged]
+        self.alive: list[Tensor] = []
         self.layout = job.batch_first, ragged is not None and ragged.packed
         put, at = self.values, self.at
         put[at["T"]], put[at["full_T"]], put[at["B"]], put[at["N"]] = sizes.T, sizes.full_T, sizes.B, sizes.N
@@ -85,14 +85,18 @@ class _Call:
             put[at["order"]] = ragged.order.data_ptr() if ragged.order is not None else 0
 
     def tensor(self, name: str, tensor: Tensor, k: int = 0, row: int = 0) -> None:
-        """Point a field at a tensor, or at block `row` of the tensor's memory, in elements."""
-        self.values[self.at[name] + k] = tensor.data_ptr() + row * tensor.element_size()
+        """Point a field at a tensor, or at element `row` of its memory.  The caller keeps the tensor until `run`."""
+        self.values[self.at[name] + k] = tensor.data_ptr() + row * tensor.itemsize
+
+    def keep(self, tensor: Tensor) -> Tensor:
+        """Hold a temporary tensor until the call is over."""
         self.alive.append(tensor)
+        return tensor
 
     def rows(self, name: str, tensor: Tensor) -> None:
         """Point a field at sequences, with their strides."""
         if tensor.stride(-1) != 1 and tensor.shape[-1] > 1:
-            tensor = tensor.contiguous()
+            tensor = self.keep(tensor.contiguous())
         batch_first, packed = self.layout
         time, batch = (0, tensor.stride(0)) if packed else tensor.stride()[:2]
         if batch_first and not packed:
@@ -198,7 +202,7 @@ def backward(
     for k, (state, d_state, gradient) in enumerate(zip(states, d_states, gradients[1:], strict=True)):
         call.tensor("first", state, k)
         if gradient is not None:
-            call.tensor("g_last", gradient.contiguous(), k)
+            call.tensor("g_last", call.keep(gradient.contiguous()), k)
         if d_state is not None:
             call.tensor("d_first", d_state, k)
     d_params: list[Tensor | None] = [None] * len(params)
