@@ -14,9 +14,10 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-import record
+from gatework.bench.record import read
 
 ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results.csv"
 README = ROOT / "README.md"
 PICTURE = ROOT / "docs" / "kernels.png"
 
@@ -146,7 +147,7 @@ def between(text: str, marker: str, new: str) -> str:
 
 
 def main() -> int:
-    rows = newest(record.read())
+    rows = newest(read(RESULTS))
     old = README.read_text(encoding="utf-8")
     kernels = "\n\n".join(table for table in (kernel_table(rows), figure_table(rows)) if table)
     new = between(between(old, "kernels", kernels), "forecast", forecast_table(rows))

@@ -1,8 +1,9 @@
 """The tables of the README: newest rows, geometric means, the worst shape."""
 
 import pytest
-from record import COLUMNS
 from report import between, forecast_table, geomean, kernel_table, newest
+
+from gatework.bench.record import COLUMNS
 
 
 def row(**values: str) -> dict[str, str]:

@@ -133,7 +133,8 @@ def test_explain_shows_the_source_of_shipped_and_own_cells(gatework, tmp_path: P
     for cell in ("peephole-lstm", "mine.py:Leaky"):
         result = gatework("explain", cell, "--hidden-size", "24")
         assert result.code == 0, result.err
-        assert 'extern "C"' in result.out
+        assert "struct Cell" in result.out
+        assert "kernel class: M1" in result.out
 
 
 def test_doctor_tests_every_kernel(gatework):
