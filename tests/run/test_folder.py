@@ -147,6 +147,14 @@ def test_tables_of_each_kind_and_format(tmp_path, kind, ending):
     assert np.isnan(back["y_hat"][1])
 
 
+def test_a_link_goes_on_pointing_to_its_file(tmp_path):
+    (tmp_path / "real.csv").write_text("old")
+    (tmp_path / "link.csv").symlink_to("real.csv")
+    write_frame(tmp_path / "link.csv", KINDS["pandas"])
+    assert (tmp_path / "link.csv").is_symlink()
+    assert (tmp_path / "real.csv").read_text().startswith("unique_id,ds,y_hat")
+
+
 def test_an_unknown_ending_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"out\.xlsx.*choose one of \.csv"):
         write_frame(tmp_path / "out.xlsx", KINDS["pandas"])

@@ -150,6 +150,31 @@ def test_safetensors_that_are_refused(run, case):
     assert "w.safetensors" in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["model/w.safetensors", "model/config.json", "run.json"])
+def test_every_changed_byte_is_refused_or_harmless(run, name):
+    """Each byte in turn gets a bit flipped, is removed, or is doubled; nothing but ArtefactError may come of it."""
+    path = run.path_of(name)
+    whole = path.read_bytes()
+    refused = 0
+    for place in range(len(whole)):
+        flipped = bytes([whole[place] ^ (1 << place % 8)])
+        for piece in (flipped, b"", whole[place : place + 1] * 2):
+            path.write_bytes(whole[:place] + piece + whole[place + 1 :])
+            try:
+                if name == "run.json":
+                    assert Run.open(run.path).facts.keys()
+                elif name == "model/config.json":
+                    run.read_json(name)
+                else:
+                    back = run.read_tensors(name, EXPECTED)
+                    assert {key: tensor.shape for key, tensor in back.items()} == {
+                        key: tensor.shape for key, tensor in EXPECTED.items()
+                    }
+            except ArtefactError:
+                refused += 1
+    assert refused > len(whole) / 4
+
+
 def test_a_header_above_the_limit(run):
     header = b'{"__metadata__":{"a":"' + b"x" * HEADER_LIMIT + b'"}}'
     run.path_of("model/w.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)

@@ -23,7 +23,7 @@ def write_frame(path: str | Path, frame: Any) -> None:
         InputError: an ending that is not known, or no frame.
         StorageError: the disk is full or may not be written; a file that was there before is untouched.
     """
-    durable.write(Path(path), encode(frame, str(path)))
+    durable.write(Path(path).resolve(), encode(frame, str(path)))  # a link goes on pointing to its file
 
 
 def encode(frame: Any, name: str) -> bytes:
