@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from gatework.bench.record import read
+from gatework.bench.targets import Target, Verdict, judge
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results.csv"
@@ -42,40 +43,38 @@ def newest(rows: Iterable[Row]) -> list[Row]:
     return list(kept.values())
 
 
-def geomean(values: list[float]) -> float:
-    """Geometric mean of positive numbers."""
-    return math.exp(sum(map(math.log, values)) / len(values))
-
-
 def kernel_table(rows: list[Row]) -> str:
-    """One line for each cell, mode and peer: by threads the geometric mean over the shapes, and the worst shape."""
-    groups: dict[tuple[str, str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for row in rows:
-        if row["suite"] == "kernels" and row["ratio"]:
-            groups[row["cell"], row["mode"], row["peer"]][row["threads"]].append(float(row["ratio"]))
-    threads = sorted({count for group in groups.values() for count in group}, key=int)
-    heads = [f"{count} thread{'s' if count != '1' else ''}: mean (worst)" for count in threads]
-    lines = [
-        "| cell | mode | against | shapes | " + " | ".join(heads) + " |",
-        "|---|---|---|---|" + "---|" * len(heads),
-    ]
-    for (cell, mode, peer), by_threads in groups.items():
-        ratios = [by_threads.get(count, []) for count in threads]
-        cells = [f"{geomean(one):.2f} ({min(one):.2f})" if one else "" for one in ratios]
-        lines.append(f"| {cell} | {mode} | {peer} | {max(map(len, ratios))} | " + " | ".join(cells) + " |")
+    """One line for each target of the kernels: what was measured by threads, the worst shape in brackets."""
+    verdicts = judge(row for row in rows if row["suite"] == "kernels")
+    threads = sorted({verdict.threads for verdict in verdicts if verdict.threads}, key=int)
+    heads = [f"{count} thread{'s' if count != '1' else ''}" for count in threads]
+    lines = ["| measure | against | target | " + " | ".join(heads) + " |", "|---|---|---|" + "---|" * len(heads)]
+    by_target: dict[Target, dict[str, Verdict]] = {}
+    for verdict in verdicts:
+        by_target.setdefault(verdict.target, {})[verdict.threads] = verdict
+    for target, found in by_target.items():
+        cells = [_shown(found.get(count) or found.get("")) for count in threads]
+        lines.append(f"| {_measure(target)} | {target.peer} | {_bound(target)} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def figure_table(rows: list[Row]) -> str:
-    """Kernel measures that are not ratios (first use, share of the peak): one line for each."""
-    lines = ["| cell | mode | measure | shape | threads | figure |", "|---|---|---|---|---|---|"]
-    for row in rows:
-        if row["suite"] == "kernels" and row["median"] and not row["ratio"]:
-            figure = f"{float(row['median']):.3g}"
-            lines.append(
-                f"| {row['cell']} | {row['mode']} | {row['metric']} | {row['shape']} | {row['threads']} | {figure} |"
-            )
-    return "\n".join(lines) if len(lines) > 2 else ""
+def _measure(target: Target) -> str:
+    name = target.cell if target.metric and target.most < math.inf else f"{target.cell} {target.mode}"
+    return f"{name}, {target.metric}" if target.metric else name
+
+
+def _bound(target: Target) -> str:
+    if target.most < math.inf:
+        return f"<= {target.most:.3g}"
+    return f">= {target.least:.3g}" + (f", every shape >= {target.worst:.3g}" if target.worst else "")
+
+
+def _shown(verdict: Verdict | None) -> str:
+    """The geometric mean over the shapes and the worst shape; bold where the target is met."""
+    if verdict is None:
+        return ""
+    mean = f"**{verdict.mean:.2f}**" if verdict.met else f"{verdict.mean:.2f}"
+    return f"{mean} ({verdict.worst:.2f})" if verdict.shapes > 1 else mean
 
 
 def forecast_table(rows: list[Row]) -> str:
@@ -149,8 +148,7 @@ def between(text: str, marker: str, new: str) -> str:
 def main() -> int:
     rows = newest(read(RESULTS))
     old = README.read_text(encoding="utf-8")
-    kernels = "\n\n".join(table for table in (kernel_table(rows), figure_table(rows)) if table)
-    new = between(between(old, "kernels", kernels), "forecast", forecast_table(rows))
+    new = between(between(old, "kernels", kernel_table(rows)), "forecast", forecast_table(rows))
     if "--check" in sys.argv:
         print("README.md is as the results say" if new == old else "stale: run python benchmarks/report.py")
         return int(new != old)

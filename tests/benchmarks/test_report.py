@@ -1,7 +1,7 @@
 """The tables of the README: newest rows, geometric means, the worst shape."""
 
 import pytest
-from report import between, forecast_table, geomean, kernel_table, newest
+from report import between, forecast_table, kernel_table, newest
 
 from gatework.bench.record import COLUMNS
 
@@ -22,9 +22,12 @@ def test_kernel_table_shows_mean_and_worst_by_threads():
     rows = [
         row(**common, threads="1", shape="a", ratio="1.0"),
         row(**common, threads="1", shape="b", ratio="4.0"),
-        row(**common, threads="2", shape="a", ratio="1.5"),
+        row(**common, threads="2", shape="a", ratio="0.8"),
+        row(cell="new cell", mode="first use", metric="first use [s]", median="2.5"),
     ]
-    assert "| lstm | forward | torch.nn.LSTM | 2 | 2.00 (1.00) | 1.50 (1.50) |" in kernel_table(rows).splitlines()
+    lines = kernel_table(rows).splitlines()
+    assert "| lstm forward | torch.nn.LSTM | >= 1.05, every shape >= 0.9 | **2.00** (1.00) | 0.80 |" in lines
+    assert "| new cell, first use [s] |  | <= 3 | **2.50** | **2.50** |" in lines
 
 
 def test_forecast_table_puts_peers_beside_ours():
@@ -38,10 +41,6 @@ def test_forecast_table_puts_peers_beside_ours():
     ]
     expected = "| etth1-96 | MSE | 0.385 | **0.38** | 41 | SegRNN 0.368, DLinear 0.386 (10) |"
     assert expected in forecast_table(rows).splitlines()
-
-
-def test_geomean():
-    assert geomean([1.0, 4.0]) == pytest.approx(2.0)
 
 
 def test_between_replaces_only_what_stands_there():
