@@ -130,3 +130,25 @@ def test_help_answers_in_a_third_of_a_second():
 def test_unknown_name_says_what_there_is():
     with pytest.raises(AttributeError, match=r"no attribute 'Forcaster'.*Forecaster"):
         gatework.Forcaster  # noqa: B018  (the access is the test)
+
+
+def test_core_install_is_enough_for_cells_layers_and_their_verbs():
+    """Everything but torch and numpy (and what they bring) is made impossible to import."""
+    code = (
+        "import sys\n"
+        f"for name in {sorted(BEYOND_CORE)}: sys.modules[name] = None\n"
+        "import torch\n"
+        "from gatework.cli.main import main\n"
+        "from gatework.nn import LSTM\n"
+        "y, _ = LSTM(3, 4)(torch.randn(5, 2, 3)); y.sum().backward()\n"
+        "codes = [main([word, *rest]) for word, *rest in (['cells'], ['explain', 'lstm'], ['doctor'], ['tasks'])]\n"
+        "sys.exit(str(codes) if any(codes) else 0)"
+    )
+    done = fresh(code)
+    assert done.returncode == 0, done.stderr
+
+
+BEYOND_CORE = {
+    *("lightning_fabric", "matplotlib", "narwhals", "pandas", "polars", "pyarrow", "pydantic", "rich", "safetensors"),
+    *("scipy", "sklearn", "statsmodels", "torchrecurrent", "yaml"),
+}
