@@ -175,6 +175,16 @@ def test_loss_is_the_quantile_loss_of_the_forecast():
     torch.testing.assert_close(forecast_loss(net, batch), loss, rtol=1e-6, atol=0.0)
 
 
+def test_loss_in_units_of_the_series():
+    """Two windows of one series, one ten times as lively: its errors, ten times as large, count ten times."""
+    net, past = small(), torch.randn(1, 24)
+    batch = batch_of(past, 7)
+    quiet = forecast_loss(net, batch)
+    lively = {**batch_of(10 * past, 7), "scale": torch.tensor([5.0])}
+    unit = Window.of(past, batch["past_observed"]).scale.item()
+    torch.testing.assert_close(forecast_loss(net, lively), quiet * 10 * unit / 5, rtol=1e-4, atol=0.0)
+
+
 def test_loss_without_any_target_is_zero():
     net, batch = small(), batch_of(torch.randn(2, 24), 7)
     batch["target_observed"][:] = False

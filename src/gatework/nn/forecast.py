@@ -79,7 +79,7 @@ def anchors(window: Window, seasons: Sequence[int], steps: int) -> Tensor:
         steps: rows to forecast, >= 1.
 
     Returns:
-        [B, steps, 1 + 4 * len(seasons)]: the last observed value; then for each season the seasonal naive forecast, the same
+        [B, steps, 1 + 4 * len(seasons)]: the last observed value; for each season the seasonal naive forecast, the same
         moved by the change of the level over a whole season and over its last quarter, and the mean cycle of the
         window on the level of the last cycle.
     """
@@ -208,8 +208,8 @@ class ForecastNet(nn.Module):
             scaled: for the loss: return the quantiles and the scaled target instead.
 
         Returns:
-            quantiles [B, horizon, Q] in the units of `past` (not sorted: levels may cross); or, scaled, a pair of those
-            in the window's units (of logarithms with `log`) and the target [B, horizon] in the same units.
+            quantiles [B, horizon, Q] in the units of `past` (not sorted: levels may cross); or, scaled, those in the
+            window's units, the target [B, horizon] in the same units, and the units' size [B, 1] (logarithms with `log`).
         """
         past = self._values(batch["past"], batch["past_observed"])
         window = Window.of(past, batch["past_observed"], self.last)
@@ -225,7 +225,7 @@ class ForecastNet(nn.Module):
         quantiles = (middle + self.correction(hidden).view(B, M * S, -1))[:, : self.horizon]
         if scaled:
             target = self._values(batch["target"], batch["target_observed"])
-            return quantiles, (target - window.centre) / window.scale
+            return quantiles, (target - window.centre) / window.scale, window.scale
         quantiles = quantiles * window.scale[..., None] + window.centre[..., None]
         return quantiles.exp() if self.log else quantiles
 
@@ -282,14 +282,16 @@ def _repeat(state: Any, times: int) -> Any:
 
 
 def forecast_loss(net: nn.Module, batch: Batch) -> Tensor:
-    """Mean quantile loss over levels and observed targets, in the window's units.
+    """Mean quantile loss over levels and observed targets.
 
-    With `batch["scale"]` [B] (the deviation of each window's series, in the units of `past`), errors count in units of
-    the series: a quiet window then weighs less than a lively one of the same series.
+    Errors count in the window's units; or, where the batch has `scale` [B], the deviation of each window's series in
+    the units of `past`, in units of the series: a quiet window then weighs less than a lively one of the same series.
     """
-    quantiles, target = net(batch, scaled=True)
+    quantiles, target, unit = net(batch, scaled=True)
     levels = getattr(net, "module", net).get_buffer("levels")  # Fabric wraps the network
     error = target[..., None] - quantiles
     loss = torch.maximum(levels * error, (levels - 1) * error).mean(-1) * 2  # [B, horizon]
+    if "scale" in batch:
+        loss = loss * (unit / batch["scale"][:, None])
     seen = batch["target_observed"].to(loss.dtype)
     return (loss * seen).sum() / seen.sum().clamp_min(1.0)

@@ -54,7 +54,7 @@ def choose(
         horizon: rows to forecast, >= 1.
         season: main period in rows, 1 = none.
         context: rows of the past, if it was set.
-        preset: "fast" trains one network briefly, "best" twice as many as "good" and longer.
+        preset: "fast" trains one network briefly, "best" twice as many as "good" and for twice as long.
     """
     typical = sorted(lengths)[len(lengths) // 2]
     chosen = _context(typical, horizon, season) if context is None else context
@@ -65,16 +65,16 @@ def choose(
     # how much there is to learn from: windows that do not overlap
     size = max(1.0, sum(lengths) / horizon)
     small = size < _SMALL
-    steps = round(min(300.0, max(40.0, 40 * (size / 10) ** 0.4)))
+    steps = round(min(400.0, max(40.0, 40 * (size / 10) ** 0.55)))
     return Recipe(
         context=chosen,
         seasons=seasons,
         last=not seasons or chosen < 3 * seasons[0],
         hidden_size=64 if small else 128,
-        batch_size=64 if small else 256,
+        batch_size=64 if small else 128,
         learning_rate=1e-3 * min(4.0, max(1.0, (size / 10) ** 0.35)),
         steps={"fast": max(30, steps // 2), "good": steps, "best": 2 * steps}[preset],
-        members={"fast": 1, "good": 5 if small else 3, "best": 10 if small else 6}[preset],
+        members={"fast": 1, "good": 5 if small else 2, "best": 10 if small else 4}[preset],
     )
 
 
