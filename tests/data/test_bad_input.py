@@ -232,6 +232,20 @@ CASES = {
         "Expected one way",
         "mend these rows",
     ),
+    "numbers among dates": (
+        frame(ds=pd.Series(["2024-01-01", 3, "2024-01-03"], dtype=object), y=range(3)),
+        {},
+        "'ds' holds 3 in row 2",
+        "Expected one way of writing dates",
+        "mend these rows",
+    ),
+    "zones in some rows only": (
+        frame(ds=pd.Series([DAYS[0], DAYS[1].tz_localize("UTC"), DAYS[2]], dtype=object), y=range(3)),
+        {},
+        "'ds' has no time zone in rows 1, 3",
+        "Expected all with a zone or none",
+        "convert these",
+    ),
     "texts as dates": (
         csv("ds,y\nmonday,1\ntuesday,2\n"),
         {},

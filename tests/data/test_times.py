@@ -105,6 +105,16 @@ def test_hours_with_a_zone_are_counted_in_utc(make):
     assert str(times.values[0].astype("datetime64[us]")) == "2024-03-30T21:00:00.000000"
 
 
+def test_datetimes_with_offsets():
+    offset = datetime.timezone(datetime.timedelta(hours=1))
+    stamps = [
+        datetime.datetime(2024, 3, 31, 1, 30, tzinfo=offset),
+        datetime.datetime(2024, 3, 31, 1, 30, tzinfo=datetime.UTC),
+    ]
+    times = read(pd.Series(stamps, dtype=object))
+    assert (times.zone, np.diff(times.values).tolist()) == ("UTC", [3_600_000_000])
+
+
 def test_days_with_a_zone_keep_the_wall_clock():
     dates = pd.date_range("2024-03-30", periods=4, freq="D", tz="Europe/Berlin")
     times = read(pd.Series(dates))

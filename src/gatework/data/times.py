@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -68,8 +69,10 @@ def read_times(column: nw.Series[Any], name: str, wall: bool | None = None) -> T
         return Times(_microseconds(pd.DatetimeIndex(column.to_numpy())), dates=True)
     if isinstance(column.dtype, nw.Date):
         return Times(_microseconds(pd.DatetimeIndex(column.cast(nw.Datetime("us")).to_numpy())), dates=True)
-    values = pd.Series(column.to_list())
-    return _texts(values, name, wall) if isinstance(values.iloc[0], str) else _objects(values, name)
+    values = pd.Series(column.to_list(), dtype=object)
+    if all(isinstance(value, datetime.date) for value in values):
+        return _objects(values, name, wall)
+    return _texts(values, name, wall)
 
 
 def looks_like_dates(column: nw.Series[Any]) -> bool:
@@ -96,15 +99,25 @@ def _integers(column: nw.Series[Any], name: str) -> Times:
     return Times(values, dates=False)
 
 
-def _objects(values: pd.Series[Any], name: str) -> Times:
-    parsed = pd.to_datetime(values, errors="coerce", utc=False)
+def _objects(values: pd.Series[Any], name: str, wall: bool | None) -> Times:
+    """Python's own dates and datetimes, with or without a zone."""
+    zoned = np.array([getattr(value, "tzinfo", None) is not None for value in values])
+    if zoned.any() and not zoned.all():
+        raise InputError(
+            f"column {name!r} has no time zone in {rows_at(np.flatnonzero(~zoned))}, and one in other rows. Expected "
+            "all with a zone or none; convert these."
+        )
+    parsed = pd.to_datetime(values, errors="coerce", utc=bool(zoned.any()))
     broken = np.flatnonzero(parsed.isna())
     if len(broken):
         raise InputError(
-            f"column {name!r} holds {values.iloc[broken[0]]!r} in {rows_at(broken)}, which cannot be read as a date. "
-            "Expected dates in every row; mend these, or give another time_column=."
+            f"column {name!r} holds {values.iloc[broken[0]]} in {rows_at(broken)}, beyond the dates that can be "
+            "counted. Expected years from 1678 to 2261; mend these, or give another time_column=."
         )
-    return Times(_microseconds(pd.DatetimeIndex(parsed)), dates=True)
+    if not zoned.any():
+        return Times(_microseconds(pd.DatetimeIndex(parsed)), dates=True)
+    say(f"dates in {name!r} carry offsets from UTC; kept in UTC")
+    return _zoned(pd.DatetimeIndex(parsed), "UTC", wall)
 
 
 def _texts(values: pd.Series[Any], name: str, wall: bool | None = None) -> Times:
