@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -181,7 +182,8 @@ def trace(cell: Cell) -> Traced:
 
     values = tuple(torch.rand(_B, _H) for _ in range(n_gates + n_states + len(vectors) + len(products)))
     try:
-        graph = make_fx(joint)(values, tuple(torch.rand(_B, _H) for _ in range(n_states))).graph
+        joint = torch.func.functionalize(joint)  # an operation in place becomes one that returns its result
+        graph = make_fx(joint, _decompositions())(values, tuple(torch.rand(_B, _H) for _ in range(n_states))).graph
     except CellError:
         raise
     except RuntimeError as error:
@@ -201,7 +203,27 @@ def trace(cell: Cell) -> Traced:
 
 
 CONSTANTS = {"zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full"}
+CONSTANTS |= {"full", "scalar_tensor", "_efficientzerotensor"}
+# What a backend has a form for, although PyTorch could take it apart.
+_WHOLE = {
+    "sigmoid_backward",
+    "tanh_backward",
+    "threshold_backward",
+    "hardtanh_backward",
+    "softplus_backward",
+    "softplus",
+}
+_WHOLE |= {"where", "clamp_min", "clamp_max", "rsub", "sgn", "silu"} | CONSTANTS
 _SAME = {"alias", "clone", "detach", "contiguous", "view", "_unsafe_view", "expand", "lift_fresh_copy", "positive"}
+
+
+@cache
+def _decompositions() -> dict[Any, Any]:
+    """PyTorch's own rules that take an operation apart into simpler ones."""
+    from torch._decomp import core_aten_decompositions
+
+    rules: dict[Any, Any] = core_aten_decompositions()
+    return {op: rule for op, rule in rules.items() if op.__name__.partition(".")[0] not in _WHOLE}
 
 
 def op_name(node: Node) -> str:
@@ -217,6 +239,7 @@ def operands(node: Node) -> list[Node]:
 def _tidy(graph: Graph) -> Graph:
     """Drop copies, merge equal calls, delete what is unused; check that every value is [B, H]."""
     seen: dict[Any, Any] = {}
+    graph.eliminate_dead_code()
     for node in list(graph.nodes):
         if node.op == "get_attr":
             raise Unsupported("a tensor from outside is used in `step`; declare it with vector(...) or use a number.")

@@ -8,8 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from gatework.compiler.plan import Plan, Value
-from gatework.compiler.trace import Unsupported, op_name
+from gatework.compiler.trace import CONSTANTS, Unsupported, op_name, operands
 
 if TYPE_CHECKING:
     from torch.fx import Node
@@ -36,7 +38,6 @@ _OPS: dict[str, str] = {
     "div": "{0} / {1}",
     "neg": "-{0}",
     "reciprocal": "1 / {0}",
-    "square": "{0} * {0}",
     "sigmoid": "vsigmoid({0})",
     "tanh": "vtanh({0})",
     "exp": "vexp({0})",
@@ -58,6 +59,9 @@ _OPS: dict[str, str] = {
     "cos": "lanes({0}, [](real a) {{ return std::cos(a); }})",
     "erf": "lanes({0}, [](real a) {{ return std::erf(a); }})",
     "floor": "lanes({0}, [](real a) {{ return std::floor(a); }})",
+    "ceil": "lanes({0}, [](real a) {{ return std::ceil(a); }})",
+    "trunc": "lanes({0}, [](real a) {{ return std::trunc(a); }})",
+    "round": "lanes({0}, [](real a) {{ return std::nearbyint(a); }})",
     "silu": "{0} * vsigmoid({0})",
     "softplus": "pick({0} > 20, {0}, vlog1p(vexp({0})))",
     "hardtanh": "vmin(vmax({0}, splat(-1)), splat(1))",
@@ -66,8 +70,6 @@ _OPS: dict[str, str] = {
     "threshold_backward": "pick({1} <= {2}, V{{}}, {0})",
     "softplus_backward": "pick({1} > 20, {0}, {0} * vsigmoid({1}))",
     "hardtanh_backward": "pick(({1} > -1) & ({1} < 1), {0}, V{{}})",
-    "zeros_like": "V{{}}",
-    "ones_like": "splat(1)",
     "gt": "{0} > {1}",
     "ge": "{0} >= {1}",
     "lt": "{0} < {1}",
@@ -78,6 +80,8 @@ _OPS: dict[str, str] = {
     "bitwise_and": "{0} & {1}",
     "logical_or": "{0} | {1}",
     "bitwise_or": "{0} | {1}",
+    "logical_xor": "{0} ^ {1}",
+    "bitwise_xor": "{0} ^ {1}",
     "logical_not": "~{0}",
     "bitwise_not": "~{0}",
 }
@@ -92,6 +96,8 @@ _MASKS = {
     "bitwise_and",
     "logical_or",
     "bitwise_or",
+    "logical_xor",
+    "bitwise_xor",
     "logical_not",
     "bitwise_not",
 }
@@ -128,6 +134,26 @@ def _power(base: str, exponent: Any) -> str:
     return f"lanes({base}, [](real a) {{ return (real)std::pow(a, (real){float(exponent)!r}); }})"
 
 
+def _constant(node: Node) -> str:
+    if op_name(node) in ("zeros_like", "new_zeros", "_efficientzerotensor"):
+        return "V{}"
+    return "splat(1)" if op_name(node) in ("ones_like", "new_ones") else _number(node.args[-1])  # type: ignore[arg-type]
+
+
+def _as_number(argument: Any, text: str) -> str:
+    """1 and 0 for a comparison that is calculated with."""
+    is_mask = not isinstance(argument, bool | int | float) and op_name(argument) in _MASKS
+    return f"pick({text}, splat(1), V{{}})" if is_mask else text
+
+
+def _conversion(node: Node, value: Callable[[Any], str]) -> str:
+    (source,) = node.all_input_nodes
+    before, after = (n.meta["val"].dtype for n in (source, node))
+    if not {before, after} <= {torch.float32, torch.float64} and op_name(source) not in _MASKS:
+        raise Unsupported(f"a conversion from {before} to {after} has no vector form so far.")
+    return _as_number(source, value(source))
+
+
 def _expression(node: Node, value: Callable[[Any], str]) -> str:
     name = op_name(node)
     if name == "pow":
@@ -136,14 +162,10 @@ def _expression(node: Node, value: Callable[[Any], str]) -> str:
         return _power(value(node.args[0]), node.args[1])
     if name == "clamp":
         return _clamp([None if a is None else value(a) for a in node.args])
-    if name in ("full_like", "new_full"):
-        return value(node.args[-1])
-    if name in ("new_zeros", "new_ones"):
-        return "V{}" if name == "new_zeros" else "splat(1)"
+    if name in CONSTANTS:
+        return _constant(node)
     if name == "_to_copy":
-        (source,) = node.all_input_nodes
-        masks = [source] if op_name(source) in _MASKS else []
-        return f"pick({value(source)}, splat(1), V{{}})" if source in masks else value(source)
+        return _conversion(node, value)
     if name == "leaky_relu":
         x, slope = value(node.args[0]), value((*node.args, 0.01)[1])
         return f"pick({x} > 0, {x}, {slope} * {x})"
@@ -151,16 +173,21 @@ def _expression(node: Node, value: Callable[[Any], str]) -> str:
         raise Unsupported(
             f"`{name or node.target}` has no vector form so far (compiled are: {', '.join(sorted(_OPS))}, pow, clamp)."
         )
-    args = list(node.args)
-    if "alpha" in node.kwargs:
-        args[1] = f"{value(args[1])} * {value(node.kwargs['alpha'])}"
-    elif node.kwargs.get("rounding_mode") is not None or (name == "div" and len(args) > 2):
-        raise Unsupported("`div` with a rounding mode has no vector form so far.")
+    texts = [
+        _as_number(a, value(a)) if name not in _MASKS and (name, k) != ("where", 0) else value(a)
+        for k, a in enumerate(node.args)
+    ]
+    options = {key: option for key, option in node.kwargs.items() if option is not None}
+    if alpha := options.pop("alpha", None):
+        scaled = 0 if name == "rsub" else 1
+        texts[scaled] += f" * {value(alpha)}"
+    if options:
+        raise Unsupported(f"`{name}` with {options} has no vector form so far.")
     if name in _DEFAULTS:
-        extra = tuple(a for a in args if isinstance(a, int | float))
+        extra = tuple(a for a in node.args if isinstance(a, int | float))
         if extra and extra != _DEFAULTS[name]:
             raise Unsupported(f"`{name}` with {extra} has no vector form so far, only with {_DEFAULTS[name]}.")
-    return _OPS[name].format(*(a if isinstance(a, str) else value(a) for a in args))
+    return _OPS[name].format(*texts)
 
 
 def _program(wanted: Iterable[Node], known: dict[Node, str]) -> tuple[list[str], dict[Node, str]]:
@@ -179,8 +206,7 @@ def _program(wanted: Iterable[Node], known: dict[Node, str]) -> tuple[list[str],
         node = stack.pop()
         if node not in known and node not in order:
             order.add(node)
-            if op_name(node) not in ("zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full"):
-                stack.extend(node.all_input_nodes)
+            stack.extend(operands(node))
     for node in next(iter(wanted)).graph.nodes if order else ():
         if node in order:
             names[node] = f"{op_name(node)}_{len(lines)}"
@@ -197,7 +223,10 @@ def _forward(plan: Plan) -> list[str]:
     known = {node: f"{kind}[{k}]" for node, (kind, k) in plan.leaves.items()}
     lines, names = _program((*plan.new, *plan.saved), known)
     writes = [f"fresh[{k}] = {names[n]};" for k, n in enumerate(plan.new)]
-    writes += [f"save[{k}] = {names[n]};" for k, n in enumerate(plan.saved)]
+    as_bits = {
+        n: f"number({names[n]})" for n in plan.saved if op_name(n) in _MASKS
+    }  # a mask is kept as the bits of a number
+    writes += [f"save[{k}] = {as_bits.get(n, names[n])};" for k, n in enumerate(plan.saved)]
     head = "    INLINE void forward(const V* gate, const V* sum, const V* old, const V* vector, V* fresh, V* save) {"
     return [head, *(f"        {line}" for line in (*lines, *writes)), "    }"]
 
@@ -209,14 +238,15 @@ def _used(plan: Plan) -> set[Value]:
         node = stack.pop()
         if node not in seen:
             seen.add(node)
-            if node not in plan.given and op_name(node) != "zeros_like":
-                stack.extend(node.all_input_nodes)
+            if node not in plan.given:
+                stack.extend(operands(node))
     return {value for node, value in plan.given.items() if node in seen}
 
 
 def _backward(plan: Plan) -> list[str]:
     names_of = {"saved": "save", "old": "old", "new": "fresh", "vector": "vector", "d_new": "d_fresh"}
     known = {node: f"{names_of[kind]}[{k}]" for node, (kind, k) in plan.given.items()}
+    known |= {node: f"bits(save[{k}])" for k, node in enumerate(plan.saved) if op_name(node) in _MASKS}
     lines, names = _program([*(s.node for s in plan.slots), *plan.d_states, *plan.d_vectors], known)
     writes = [f"d[{k}] = {names[s.node]};" for k, s in enumerate(plan.slots)]
     writes += [f"d_old[{k}] = {names[n]};" for k, n in enumerate(plan.d_states)]
