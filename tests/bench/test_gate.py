@@ -7,7 +7,7 @@ from torch import nn
 import gatework.nn as ours
 from gatework.bench import suites
 from gatework.bench.gate import TOLERANCE, WrongResult, compare
-from gatework.bench.run import Options, measure
+from gatework.bench.run import Options, Outcome, measure
 from gatework.bench.shapes import Shape
 from gatework.bench.timing import Repeats
 from gatework.bench.trials import data, dense
@@ -51,7 +51,7 @@ class NotANumber(ours.LSTM):
         return y * float("nan"), state
 
 
-def timed(monkeypatch: pytest.MonkeyPatch, kind: type[nn.Module], suite: str) -> tuple[list[str], list[dict]]:
+def timed(monkeypatch: pytest.MonkeyPatch, kind: type[nn.Module], suite: str) -> tuple[Outcome, list[dict]]:
     monkeypatch.setattr(ours, "LSTM", kind)
     kept: list[dict] = []
     return measure(Options((suite,), (1,), (SHAPE,), ONCE), kept.extend), kept
@@ -68,17 +68,18 @@ def timed(monkeypatch: pytest.MonkeyPatch, kind: type[nn.Module], suite: str) ->
     ],
 )
 def test_a_wrong_kernel_is_not_timed(monkeypatch, kind, suite, reason):
-    refused, kept = timed(monkeypatch, kind, suite)
+    outcome, kept = timed(monkeypatch, kind, suite)
     assert kept == []
-    assert len(refused) == 1
-    assert reason in refused[0]
-    assert str(SHAPE) in refused[0]
+    assert outcome.timed == 0
+    (refused,) = outcome.refused
+    assert reason in refused
+    assert str(SHAPE) in refused
 
 
 @pytest.mark.parametrize("suite", ["forward", "train"])
 def test_a_right_kernel_is_timed(monkeypatch, suite):
-    refused, kept = timed(monkeypatch, ours.LSTM, suite)
-    assert refused == []
+    outcome, kept = timed(monkeypatch, ours.LSTM, suite)
+    assert (outcome.refused, outcome.timed) == ([], 1)
     assert [row["metric"] for row in kept] == ["seconds"]
 
 

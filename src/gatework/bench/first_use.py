@@ -1,11 +1,12 @@
 """A program of its own: prints what a new cell's first gradients cost beyond `import torch`, in wall and CPU seconds.
 
-    python -P first_use.py
+    python -P first_use.py [FACTOR]
 
-Where the kernel is not in the cache, this traces the cell and builds it; else it loads it.
+Another factor makes another cell. A kernel that is not in the cache is traced and built; else it is loaded.
 """
 
 import os
+import sys
 import time
 
 import torch
@@ -13,6 +14,7 @@ import torch
 
 def main() -> None:
     """Define a cell, make a layer, run it forward and backward; print the seconds."""
+    factor = float(sys.argv[1]) if len(sys.argv) > 1 else 1.0
     start, work = time.perf_counter(), sum(os.times()[:4])
     from gatework.cells import Cell, vector
     from gatework.nn import Recurrent
@@ -26,7 +28,7 @@ def main() -> None:
 
         def step(self, x, s, U, p):  # type: ignore[no-untyped-def]
             f = torch.sigmoid(x.f + U.f @ s.h + p.f * s.c)
-            c = f * s.c + (1 - f) * torch.tanh(x.g + U.g @ s.h)
+            c = f * s.c + (1 - f) * torch.tanh(factor * (x.g + U.g @ s.h))
             return torch.sigmoid(x.o + U.o @ s.h + p.o * c) * torch.tanh(c), c
 
     layer = Recurrent(Fresh, 16, 32, backend="cpp")

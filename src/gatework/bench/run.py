@@ -13,6 +13,7 @@ import torch
 from gatework.bench import shapes, startup, suites
 from gatework.bench.gate import WrongResult, compare
 from gatework.bench.peak import peak
+from gatework.bench.quiet import DISTURBANCE, Neighbours
 from gatework.bench.shapes import Shape
 from gatework.bench.suites import Pair
 from gatework.bench.timing import Repeats, Spread, alternate
@@ -61,12 +62,12 @@ SUITES: dict[str, Suite | None] = {
     "train": lambda o: suites.against_torch("lstm", o.pick(shapes.SHAPES, shapes.QUICK), True),
     "gru": lambda o: suites.against_torch("gru", o.pick(shapes.SHAPES, shapes.QUICK), True),
     "rnn": lambda o: suites.against_torch("rnn", o.pick(shapes.SHAPES, shapes.QUICK), True),
-    "flop": lambda o: suites.per_flop(o.pick(shapes.SHAPES, shapes.QUICK)),
-    "loop": lambda o: suites.peephole_peer(o.pick(shapes.SHAPES, shapes.QUICK)),
-    "compile": lambda o: suites.peephole_compiled(shapes.QUICK_COMPILED if o.quick else shapes.COMPILED),
     "ragged": lambda o: _both(shapes.QUICK_RAGGED if o.quick else shapes.RAGGED),
     "stream": lambda o: suites.streaming(shapes.STREAM),
     "startup": None,  # measures processes, not pairs
+    "flop": lambda o: suites.per_flop(o.pick(shapes.SHAPES, shapes.QUICK)),
+    "loop": lambda o: suites.peephole_peer(o.pick(shapes.SHAPES, shapes.QUICK)),
+    "compile": lambda o: suites.peephole_compiled(shapes.QUICK_COMPILED if o.quick else shapes.COMPILED),
 }
 QUICK_SUITES = tuple(name for name in SUITES if name not in ("compile", "startup"))
 
@@ -76,12 +77,27 @@ def _both(shape_list: Sequence[Shape]) -> Iterator[Pair]:
     yield from suites.ragged(shape_list, True)
 
 
-def measure(options: Options, keep: Callable[[Sequence[Row]], None]) -> list[str]:
+@dataclass
+class Outcome:
+    """What became of the comparisons.
+
+    Attributes:
+        refused: a line for each that the gate refused; nothing was timed there.
+        timed: how many were timed.
+        disturbed: how many of these while others used the machine.
+    """
+
+    refused: list[str] = field(default_factory=list)
+    timed: int = 0
+    disturbed: int = 0
+
+
+def measure(options: Options, keep: Callable[[Sequence[Row]], None]) -> Outcome:
     """Measure every suite, give each result's rows to `keep` as soon as they are there, and say what is under way.
 
-    Returns what the gate refused, as lines; nothing was timed there. torch's number of threads is as before at the end.
+    torch's number of threads and random state are as before at the end.
     """
-    refused: list[str] = []
+    outcome = Outcome()
     threads, randomness = torch.get_num_threads(), torch.random.get_rng_state()
     try:
         for name in options.suites:
@@ -91,17 +107,17 @@ def measure(options: Options, keep: Callable[[Sequence[Row]], None]) -> list[str
                 keep(_startup(1 if options.quick else 3))
             else:
                 for pair in suite(options):
-                    refused += _pair(pair, options, keep)
+                    _pair(pair, options, keep, outcome)
             line(f"{name}: {time.perf_counter() - start:.0f} s")
     finally:
         torch.set_num_threads(threads)
         torch.random.set_rng_state(randomness)
-    return refused
+    return outcome
 
 
-def _pair(pair: Pair, options: Options, keep: Callable[[Sequence[Row]], None]) -> list[str]:
-    """Gate and time one pair with each number of threads; returns what the gate refused."""
-    refused, expected = [], None
+def _pair(pair: Pair, options: Options, keep: Callable[[Sequence[Row]], None], outcome: Outcome) -> None:
+    """Gate and time one pair with each number of threads."""
+    expected = None
     for threads in options.threads:
         torch.set_num_threads(threads)
         plural = "s" if threads > 1 else ""
@@ -119,14 +135,21 @@ def _pair(pair: Pair, options: Options, keep: Callable[[Sequence[Row]], None]) -
                 expected = (pair.truth or pair.theirs).results(pair.backward)
             error = compare(pair.ours.results(pair.backward), expected)
         except WrongResult as wrong:
-            refused.append(f"{what}: {wrong}")
-            line(f"REFUSED, not timed: {refused[-1]}")
+            outcome.refused.append(f"{what}: {wrong}")
+            line(f"REFUSED, not timed: {outcome.refused[-1]}")
             continue
         note = "; ".join(part for part in (note, f"largest relative difference {error:.1e}") if part)
+        neighbours = Neighbours()
         rows = _time(pair, threads, options.repeats, {**common, "note": note})
+        others = neighbours.cores()
+        outcome.timed += 1
+        said = [f"{what}: {rows[0]['ratio']:.2f}x", *(f"{row['median']:.2f} {row['metric']}" for row in rows[1:])]
+        if others is not None and others > DISTURBANCE:
+            outcome.disturbed += 1
+            said.append(f"others used {others:.1f} cores")
+            rows = [{**row, "note": f"{row['note']}; {said[-1]}"} for row in rows]
         keep(rows)
-        line(f"{what}: {rows[0]['ratio']:.2f}x" + "".join(f", {r['median']:.2f} {r['metric']}" for r in rows[1:]))
-    return refused
+        line(", ".join(said))
 
 
 def _common(pair: Pair, threads: int) -> Row:
@@ -171,5 +194,5 @@ def _startup(repeats: int) -> list[Row]:
         note = f"new process, beyond importing torch; {use.cpu:.2f} s of CPU; {repeats} processes"
         place = {"suite": "kernels", "cell": "new cell", "backend": "cpp", "mode": name}
         rows.append({**place, "metric": f"{name} [s]", **_spread(use.wall), "note": note})
-        line(f"{name} of a new cell: {use.wall.median:.2f} s ({use.cpu:.2f} s of CPU)")
+        line(f"new cell, {name}: {use.wall.median:.2f} s ({use.cpu:.2f} s of CPU)")
     return rows

@@ -19,10 +19,10 @@ class StartFailed(GateworkError):
     """The program that uses a new cell did not end well."""
 
 
-def seconds_of_use(cache: str) -> tuple[float, float]:
+def seconds_of_use(cache: str, factor: float) -> tuple[float, float]:
     """Wall and CPU seconds beyond importing torch that a new process with this kernel cache needs for a cell."""
     environment = {**os.environ, "GATEWORK_CACHE": cache}
-    command = [sys.executable, "-P", str(PROGRAM)]
+    command = [sys.executable, "-P", str(PROGRAM), str(factor)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise StartFailed(f"{PROGRAM.name} ended with code {done.returncode}: {done.stderr.strip()[-500:]}")
@@ -38,13 +38,17 @@ class Use:
     cpu: float
 
 
+# In this order on one cache, which is empty at first: name of the use, factor of the cell.
+USES = (("first use", 1.0), ("cached use", 1.0), ("first use of a further cell", 2.0))
+
+
 def measure(repeats: int) -> dict[str, Use]:
-    """By name: "first use" with an empty cache, "cached use" by a new process with the cache that the first left."""
-    seconds: dict[str, list[tuple[float, float]]] = {"first use": [], "cached use": []}
+    """By name: what a cell costs with an empty cache, then in a new process, then another cell in a third process."""
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name, _ in USES}
     for _ in range(repeats):
         with tempfile.TemporaryDirectory(prefix="gatework-first-") as cache:
-            for uses in seconds.values():
-                uses.append(seconds_of_use(cache))
+            for name, factor in USES:
+                seconds[name].append(seconds_of_use(cache, factor))
     return {
         name: Use(Spread.of([wall for wall, _ in uses]), Spread.of([cpu for _, cpu in uses]).median)
         for name, uses in seconds.items()

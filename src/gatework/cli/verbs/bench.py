@@ -5,8 +5,8 @@ Each kernel must first equal its peer in values and gradients; then both take tu
 a folder benchmarks, else to bench.csv; those of --quick only where --results says. Ends with code 1 where a kernel is
 wrong.
 
-Suites: forward, train (LSTM), gru, rnn, flop (time per FLOP of other cells), loop (torchrecurrent), compile
-(torch.compile), ragged, stream (single steps), startup (first use of a cell).
+Suites: forward, train (LSTM), gru, rnn, ragged, stream (single steps), startup (first use of a cell), flop (time per
+FLOP of other cells), loop (torchrecurrent), compile (torch.compile).
 
 Example: gatework bench --suites forward,train --threads 1          gatework bench --quick
 """
@@ -63,11 +63,16 @@ def run(options: argparse.Namespace, rest: Sequence[str]) -> int:
             record.append(rows, path)
         kept.extend(rows)
 
-    refused = measure(chosen, keep)
+    outcome = measure(chosen, keep)
     print(targets.table(targets.judge(kept), judged=not options.quick))
-    for text in refused:
+    for text in outcome.refused:
         print(f"WRONG, not timed: {text}")
-    return 1 if refused else 0
+    if outcome.disturbed:
+        print(
+            f"others used the machine during {outcome.disturbed} of {outcome.timed} comparisons: "
+            "those figures may be far off. Measure again when it is quiet; the results' notes say which they are."
+        )
+    return 1 if outcome.refused else 0
 
 
 def _threads(text: str | None) -> tuple[int, ...]:
