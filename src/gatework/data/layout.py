@@ -15,7 +15,7 @@ from gatework.errors import InputError
 from gatework.say import say
 
 if TYPE_CHECKING:
-    from gatework.data.table import Schema
+    from gatework.data.schema import Schema
 
 
 def lay_out(table: Rows, schema: Schema, backend: str) -> Panel:

@@ -17,7 +17,7 @@ from gatework.errors import InputError
 from gatework.say import say
 
 if TYPE_CHECKING:
-    from gatework.data.table import Schema
+    from gatework.data.schema import Schema
 
 Float32s = NDArray[np.float32]
 
