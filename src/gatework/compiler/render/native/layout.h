@@ -97,15 +97,12 @@ static long steps_per_chunk(const Call& a, long rows, long floats_per_token) {
     return n < 1 ? 1 : n > a.T ? a.T : n;
 }
 
-static bool split_rows(const Call& a, int team, long panels) {
-    if (team == 1) return true;
-    if (a.B >= 4 * team || panels < team) return true;
-    return false;
-}
+// Rows are divided where every thread gets enough of them to make up for reading all the weights; else units are.
+static bool split_rows(const Call& a, int team, long panels) { return team == 1 || panels < team || a.B >= 16 * team; }
 static int team_for(const Call& a, double flops_per_step, long panels) {
     if (a.threads <= 1 || flops_per_step * a.T < 400e3) return 1;
-    if (a.B >= 4 * a.threads) return a.threads;
+    if (a.B >= 16 * a.threads) return a.threads;
     const long most = panels < a.threads ? panels : a.threads;
     if (most > 1 && flops_per_step >= 60e3) return most;  // a barrier costs about what 10,000 multiplications do
-    return 1;
+    return a.B >= 4 * a.threads ? a.threads : 1;
 }
