@@ -144,6 +144,13 @@ def test_columns_named_by_numbers():
     assert panel.ids == ["0", "1"]
 
 
+def test_a_header_with_separators_in_quotes(tmp_path):
+    (tmp_path / "data.csv").write_text('"day, local","load, total","load, peak"\n2024-01-01,1,2\n2024-01-02,3,4\n')
+    panel, _ = told(tmp_path / "data.csv", target="load, total")
+    assert panel.values.tolist() == [1, 3]
+    assert panel.schema.time_column == "day, local"
+
+
 def test_no_header(tmp_path):
     (tmp_path / "rates.txt").write_text("0.5, 1.5\n0.6, 1.4\n0.7, 1.6\n")
     panel, lines = told(tmp_path / "rates.txt", target="column2")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
 import json
@@ -62,8 +63,8 @@ def read_file(path: Path) -> pd.DataFrame:
 def _read_text(path: Path, packed: bool, ending: str) -> pd.DataFrame:
     first = _first_line(path, packed)
     separator = "\t" if ending == ".tsv" else _separator(first)
-    fields = [field.strip().strip('"') for field in first.split(separator)]
-    headless = not any(_could_be_name(field) for field in fields)
+    fields = next(csv.reader([first], delimiter=separator, skipinitialspace=True))
+    headless = not any(_could_be_name(field.strip()) for field in fields)
     if headless:
         say(f"{path.name} has no header line; its columns are called column1 to column{len(fields)}")
     twice = sorted({field for field in fields if fields.count(field) > 1})

@@ -121,7 +121,7 @@ def _objects(values: pd.Series[Any], name: str, wall: bool | None) -> Times:
 
 
 def _texts(values: pd.Series[Any], name: str, wall: bool | None = None) -> Times:
-    codes, distinct = pd.factorize(values.astype(str).str.strip())
+    codes, distinct = pd.factorize(values.map(str).str.strip())
     texts = pd.Series(distinct)
     attempts = list(_attempts(texts))
     full = [(form, parsed) for form, parsed in attempts if parsed.notna().all()]
