@@ -33,7 +33,7 @@ def find(cell: str | type[Cell] | Cell, **options: object) -> Cell:
         if options:
             raise CellError(f"options {sorted(options)} came with a finished {cell!r}; give them to its constructor.")
         return cell
-    if isinstance(cell, type) and issubclass(cell, Cell):
+    if isinstance(cell, type) and issubclass(cell, Cell) and cell is not Cell:
         return cell(**options)
     if not isinstance(cell, str):
         raise CellError(f"cell must be a name, a Cell class or a Cell, not {cell!r}.")

@@ -180,7 +180,14 @@ class Cell:
     ) -> tuple[Tensor, ...]:
         """Call `step` with its arguments by name and return the new states as a checked tuple of [B, H]."""
         arguments = [Named(key, declared[key]) for key in self.arguments]
-        result = self.step(Named("x", x), Named("s", s), *arguments)
+        try:
+            result = self.step(Named("x", x), Named("s", s), *arguments)
+        except (AttributeError, RuntimeError, TypeError) as error:
+            shape = tuple(next(iter(s.values())).shape)
+            error.add_note(
+                f"in `step` of cell {self.name}: x.<gate>, s.<state> and U.<name> @ v are each {shape} = [B, H]."
+            )
+            raise
         if isinstance(result, Tensor):
             result = (result,)
         where, names = f"cell {self.name}: `step`", ", ".join(self.states)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode, resolve_name
 
 from gatework.cells.cell import Cell, Vector
-from gatework.compiler.weights import matrix_names
+from gatework.compiler.weights import Applied, matrix_names
 from gatework.errors import CellError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Traced:
     graph: Graph
 
 
-class _Hole:
+class _Hole(Applied):
     """Stands for one matrix: `hole @ v` notes the operand and returns the next product."""
 
     def __init__(self, key: str, name: str, use: Callable[[str, str, Tensor], Tensor]) -> None:
@@ -59,11 +59,6 @@ class _Hole:
 
     def __matmul__(self, operand: Tensor) -> Tensor:
         return self.use(self.key, self.name, operand)
-
-    def __getattr__(self, attribute: str) -> Any:
-        raise Unsupported(
-            f"`{self.key}.{self.name}.{attribute}` is used; a matrix can only be applied to a state with @."
-        )
 
 
 def vector_names(cell: Cell) -> tuple[tuple[str, str], ...]:

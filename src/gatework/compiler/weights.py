@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gatework.cells.cell import Cell, Matrix, Vector
+from gatework.errors import CellError
 
 
 def matrix_names(cell: Cell, key: str) -> tuple[str, ...]:
@@ -42,8 +43,20 @@ def parameter_shapes(cell: Cell, input_size: int, hidden_size: int, bias: bool) 
     return shapes
 
 
+class Applied:
+    """What stands for a recurrent matrix in `step`: it can be applied with @, and nothing else."""
+
+    def __rmatmul__(self, v: Tensor) -> Tensor:
+        raise CellError("a matrix stands on the right of @ in `step`; write U.i @ s.h for each row's U h + b.")
+
+    def __getattr__(self, attribute: str) -> Any:
+        if attribute.startswith("__"):
+            raise AttributeError(attribute)
+        raise CellError(f"`.{attribute}` of a matrix is used in `step`; it can only be applied to a state: U.i @ s.h.")
+
+
 @dataclass(frozen=True)
-class Affine:
+class Affine(Applied):
     """One recurrent matrix [H, H] with its bias [H] or None; `U @ v` maps v [B, H]."""
 
     weight: Tensor
