@@ -101,6 +101,13 @@ CASES = {
         "Expected the same number of fields",
         "mend that line",
     ),
+    "one endless line": (
+        csv("x" * 200_000),
+        {},
+        "the first line of",
+        "Expected the names of the columns",
+        "check how it was written",
+    ),
     "a column twice": (csv("ds,y,y\n2024-01-01,1,2\n"), {}, "'y' more than once", "Expected distinct names", "rename"),
     "broken JSON lines": (
         raw(b'{"ds": "2024-01-01", "y": 1}\n{"ds": \n', "data.jsonl"),

@@ -72,6 +72,16 @@ def test_future_covariates_missing_on_some_dates(schema):
     assert "missing in 2 rows to forecast: a at 2024-01-23; b at 2024-01-23." in message
 
 
+def test_a_future_category_that_is_missing():
+    frame = pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=6), "y": [1, 2, 3, 4, np.nan, np.nan],
+                          "sky": ["sun", "rain", None, "sun", "rain", None]})  # fmt: skip
+    with quiet():
+        panel = read(frame, future_covariates=["sky"])
+    assert panel.future[2].tolist() == [1, 0]
+    assert panel.extend(1).future[4].tolist() == [1, 0]
+    assert "missing in 1 row to forecast: y at 2024-01-06" in error(lambda: panel.extend(2))
+
+
 def test_future_covariates_for_one_series_only(schema):
     rows = ahead(3)
     message = error(lambda: schema.read(FIT, rows[rows["shop"] == "a"]).extend(3))

@@ -210,7 +210,7 @@ def test_categories_become_a_feature_for_each_level():
     panel, lines = told(frame, static_covariates=["kind"], past_covariates=["sky"])
     assert panel.schema.static_names == ["kind=x", "kind=y"]
     assert panel.static.tolist() == [[1, 0], [0, 1]]
-    assert panel.past.tolist() == [[0, 1], [1, 0], [0, 0], [0, 1], [0, 1], [1, 0]]
+    assert panel.past.tolist() == [[0, 1], [1, 0], [1, 0], [0, 1], [0, 1], [1, 0]]  # the missing one repeats rain
     assert "covariate 'sky' is categorical, with 2 levels: rain, sun" in lines
 
 

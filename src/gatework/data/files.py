@@ -50,6 +50,11 @@ def read_file(path: Path) -> pd.DataFrame:
         ) from error
     except UnicodeDecodeError as error:
         raise InputError(_encoding_message(path, packed)) from error
+    except csv.Error as error:
+        raise InputError(
+            f"the first line of {path} is no header: {error}. Expected the names of the columns; "
+            "check how it was written."
+        ) from error
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(
             f"{path} is not a whole gzip file ({error}). It was cut short or is not packed; get it again."

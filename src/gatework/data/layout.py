@@ -169,15 +169,8 @@ def _static(table: Rows, schema: Schema) -> Floats:
     """One row per series; InputError where a series has two values."""
     count, width = len(table.names), table.static.shape[1]
     low, high = np.full((count, width), np.inf), np.full((count, width), -np.inf)
-    values = table.static.copy()
-    column = 0
-    for covariate in schema.static:
-        block = slice(column, column + len(covariate.features))
-        if covariate.levels is not None:
-            values[~(values[:, block] > 0).any(axis=1), block] = np.nan  # no level known in this row
-        column = block.stop
-    np.fmin.at(low, table.series, values)
-    np.fmax.at(high, table.series, values)
+    np.fmin.at(low, table.series, table.static)
+    np.fmax.at(high, table.series, table.static)
     known = np.isfinite(low)
     changing = np.argwhere(known & (low != high))
     if len(changing):

@@ -32,7 +32,7 @@ class Covariate:
         return [self.name] if self.levels is None else [f"{self.name}={level}" for level in self.levels]
 
     def encode(self, column: nw.Series[Any]) -> Floats:
-        """The values [rows, features]; missing numbers are NaN, missing or unseen categories are 0 in every level."""
+        """The values [rows, features]; missing ones are NaN, unseen categories are 0 in every level."""
         if self.levels is None:
             return numbers(column, self.name)[:, None]
         texts = texts_of(column)
@@ -46,6 +46,7 @@ class Covariate:
                 f"(known: {quoted(self.levels)}); treated as none of the known"
             )
         result = np.zeros((len(codes), len(self.levels)))
+        result[texts.isna().to_numpy()] = np.nan
         seen = np.flatnonzero(codes >= 0)
         result[seen, codes[seen]] = 1.0
         return result
