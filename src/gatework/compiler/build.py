@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import hashlib
 import json
@@ -13,6 +14,7 @@ import stat
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -286,9 +288,17 @@ def _tiles(folder: Path, path: str, dtype: torch.dtype, again: bool) -> Path:
 
 @contextmanager
 def _sole_builder(path: Path) -> Iterator[None]:
-    """Hold a lock that ends with the process, however that ends."""
+    """Hold a lock that ends with the process, however that ends; OSError when another process never lets go of it."""
+    patience = time.monotonic() + 120
     with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > patience:
+                    raise OSError(errno.ETIMEDOUT, "another process has been building for two minutes") from None
+                time.sleep(0.02)
         yield
 
 

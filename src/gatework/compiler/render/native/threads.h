@@ -57,7 +57,7 @@ template <class F> static void on_team(int wanted, F work) {
 // One growing block of scratch memory for each calling thread, reused by the next call. Pages of 2 MB where the system
 // gives them. A block over KEEP bytes goes back when the call ends.
 class Arena {
-    static constexpr size_t PAGE = 2 << 20, KEEP = 256 << 20;
+    static constexpr size_t PAGE = 2 << 20, KEEP = 128 << 20;
     char* base = nullptr;
     size_t size = 0, used = 0;
     void release() {
