@@ -78,7 +78,7 @@ def _shown(verdict: Verdict | None) -> str:
 
 
 def forecast_table(rows: list[Row]) -> str:
-    """One line for each data set: our score and CPU seconds, beside the target and every peer's."""
+    """One line for each data set: our score (bold where the target is met) and CPU seconds, and every peer's."""
     lines = [
         "| data | measure | target | Gatework | CPU seconds | others (CPU seconds) |",
         "|---|---|---|---|---|---|",
@@ -87,22 +87,24 @@ def forecast_table(rows: list[Row]) -> str:
     for data, (metric, target) in TARGETS.items():
         scores = [row for row in forecasts if (row["mode"], row["metric"]) == (data, metric)]
         seconds = [row for row in forecasts if (row["mode"], row["metric"]) == (data, "CPU seconds")]
-        if not scores:
-            continue
         taken = {row["peer"]: float(row["peer_median"]) for row in seconds if row["peer"]}
-        others = []
-        for row in sorted((row for row in scores if row["peer"]), key=lambda row: float(row["peer_median"])):
-            time = f" ({taken[row['peer']]:.0f})" if row["peer"] in taken else ""
-            others.append(f"{row['peer']} {_figure(row['peer_median'])}{time}")
-        own = _figure(scores[-1]["median"])
-        used = f"{float(seconds[-1]['median']):.0f}" if seconds else ""
-        lines.append(f"| {data} | {metric} | {target} | **{own}** | {used} | {', '.join(others)} |")
+        peers = {row["peer"]: float(row["peer_median"]) for row in scores if row["peer"]}
+        others = [
+            f"{peer} {score:.3g}" + (f" ({taken[peer]:.0f})" if peer in taken else "")
+            for peer, score in sorted(peers.items(), key=lambda item: item[1])
+        ]
+        own, used = _latest(scores), _latest(seconds)
+        if own:
+            met = "**" if own <= float(target) else ""
+            time = f"{used:.0f}" if used else ""
+            lines.append(f"| {data} | {metric} | {target} | {met}{own:.3g}{met} | {time} | {', '.join(others)} |")
     return "\n".join(lines)
 
 
-def _figure(text: str) -> str:
-    """Three significant digits."""
-    return f"{float(text):.3g}"
+def _latest(rows: list[Row]) -> float | None:
+    """Our own figure in the newest of these rows."""
+    own = [row for row in rows if row["median"]]
+    return float(max(own, key=lambda row: row["date"])["median"]) if own else None
 
 
 def draw(rows: list[Row], path: Path) -> None:
