@@ -11,8 +11,9 @@ PIP := $(BIN)/python -m pip
 COMPILER := $(shell for c in $$CXX c++ g++ clang++; do command -v $$c 2>/dev/null && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types tests venv clean
+.PHONY: help demo test lint types tests clean
 .DELETE_ON_ERROR:
+.NOTPARALLEL:
 
 help:
 	@echo "make demo   fit a forecaster to real data, compare it with the seasonal naive, leave pictures"
@@ -56,8 +57,6 @@ ifeq ($(COMPILER),)
 	@echo "  Debian, Ubuntu: sudo apt install g++     Fedora: sudo dnf install gcc-c++     macOS: xcode-select --install"
 	@exit 1
 endif
-
-venv: $(VENV)/.dev
 
 clean:
 	rm -rf $(VENV) runs .pytest_cache .mypy_cache .ruff_cache
