@@ -14,6 +14,7 @@ from gatework.tasks.forecaster import Forecaster
 def small(folder: Path, **settings: Any) -> Forecaster:
     """Horizon 6, context 14, tiny network, two epochs unless said otherwise."""
     given = {"horizon": 6, "context": 14, "hidden_size": 8, "num_layers": 1, "max_epochs": 2, "members": 1, "seed": 1}
+    given |= {"steps_per_epoch": 4, "batch_size": 32, "learning_rate": 0.01, "holdout": 1, "keep": "best"}
     return Forecaster(**{**given, "runs": str(folder), **settings})
 
 

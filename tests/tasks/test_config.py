@@ -79,7 +79,7 @@ def test_every_wrong_value_is_named_at_once():
 
 
 def test_unknown_preset():
-    with pytest.raises(ConfigError, match=r"preset is 'god'; expected .*\. Did you mean 'good'"):
+    with pytest.raises(ConfigError, match=r"preset is 'god'; expected good, fast, best\. Did you mean 'good'"):
         Forecaster(preset="god").settings()
 
 
@@ -191,17 +191,6 @@ def test_scikit_learn_clone_and_grid():
     for parameters in ParameterGrid({"model__hidden_size": [8, 16], "learning_rate": [0.01]}):
         assert clone(model).set_params(**parameters).settings().model.hidden_size == parameters["model__hidden_size"]
     assert model.settings().model.cell == "gru"
-
-
-def test_presets_yield_to_what_is_given():
-    for name, preset in Forecaster.presets.items():
-        model = Forecaster(preset=name)
-        assert flatten(model.settings()).items() >= preset.items()
-        for setting in preset:
-            assert getattr(model, setting) is None
-    setting, value = next(iter(Forecaster.presets["fast"].items()))
-    given = value + 1 if isinstance(value, int) else value
-    assert flatten(Forecaster(preset="fast", **{setting: given}).settings())[setting] == given
 
 
 def test_repr_shows_what_was_given():

@@ -8,6 +8,13 @@ from pathlib import Path
 from tests.tasks.small import small
 
 if __name__ == "__main__":
-    small(Path(sys.argv[2]), max_epochs=25, members=2, checkpoint_seconds=0, dropout=0.2, average=0.9, patience=0).fit(
-        sys.argv[1]
-    )
+    small(
+        Path(sys.argv[2]),
+        max_epochs=25,
+        members=2,
+        refit=0.4,
+        checkpoint_seconds=0,
+        dropout=0.2,
+        average=0.9,
+        patience=0,
+    ).fit(sys.argv[1])

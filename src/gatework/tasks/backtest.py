@@ -67,8 +67,13 @@ class Backtest:
 
     @property
     def median(self) -> Array:
-        """The point forecast [W, H]."""
+        """The forecast with the least absolute error [W, H]."""
         return self.quantiles[..., self.levels.index(0.5)]
+
+    @property
+    def mean(self) -> Array:
+        """The forecast with the least squared error [W, H]."""
+        return mean_of(self.quantiles, self.levels)
 
     @property
     def intervals(self) -> list[tuple[float, Array, Array]]:
@@ -87,13 +92,13 @@ class Backtest:
         scores, baseline = (
             {
                 "MAE": metrics.mae(truth, point),
-                "RMSE": metrics.rmse(truth, point),
+                "RMSE": metrics.rmse(truth, mean),
                 "sMAPE": metrics.smape(truth, point),
                 "MASE": metrics.mase(truth, point, self.scale),
                 "quantile loss": metrics.quantile_loss(truth, quantiles, self.levels),
                 "weighted quantile loss": metrics.weighted_quantile_loss(truth, quantiles, self.levels),
             }
-            for point, quantiles in ((self.median, self.quantiles), (naive, same))
+            for point, mean, quantiles in ((self.median, self.mean, self.quantiles), (naive, naive, same))
         )
         nominal = {}
         for level, low, high in self.intervals:
@@ -182,9 +187,16 @@ class Backtest:
 
 
 def forecast_columns(quantiles: Array, known: Sequence[float], wanted: Sequence[float]) -> dict[str, Array]:
-    """{"y_hat": median, "q10": ..., ...} of quantiles [W, H, Q] at the levels `known`."""
-    columns = {"y_hat": quantiles[..., list(known).index(0.5)]}
+    """{"y_hat": median, "mean": ..., "q10": ..., ...} of quantiles [W, H, Q] at the levels `known`."""
+    columns = {"y_hat": quantiles[..., list(known).index(0.5)], "mean": mean_of(quantiles, known)}
     return columns | {f"q{100 * level:g}": quantiles[..., list(known).index(level)] for level in wanted}
+
+
+def mean_of(quantiles: Array, levels: Sequence[float]) -> Array:
+    """Estimate of the mean [W, H]: the average of the levels that lie evenly around the median."""
+    even = [i for i, level in enumerate(levels) if any(abs(level + other - 1) < 1e-9 for other in levels)]
+    mean: Array = quantiles[..., even].mean(-1)
+    return mean
 
 
 def _scale(panel: Panel, series: int, before: int, season: int) -> float:

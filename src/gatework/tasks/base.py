@@ -28,11 +28,13 @@ if TYPE_CHECKING:
 
     from gatework.run import Run
     from gatework.tasks.evaluation import Evaluation
-    from gatework.train.fit import Journal, Outcome
+    from gatework.train.fit import Journal
+    from gatework.train.jobs import Done, Job
     from gatework.train.problem import Problem
 
 _PICTURES = 10  # what follows the training takes about as long as drawing so many pictures; kept back from a limit
 _MOST_CLOSING = 0.4  # of the limit
+_AGAIN = 0.3  # of the learning rate, when training goes on with the held-out part
 
 WEIGHTS, MODEL, CONFIG = "model/weights.safetensors", "model/model.json", "config.yaml"
 
@@ -42,7 +44,16 @@ class TaskConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    members: int = Field(default=1, ge=1, le=100, description="networks trained with different seeds and averaged")
+    members: int | None = Field(
+        default=None, ge=1, le=100, description="networks trained with different seeds and averaged; none = chosen"
+    )
+    holdout: int | None = Field(default=None, ge=0, description="size of the held-out part; none = chosen")
+    refit: float = Field(
+        default=0.0,
+        ge=0,
+        le=10,
+        description="once the held-out part is scored, training goes on with it for this share of the steps; 0 = never",
+    )
     runs: str = Field(default="runs", min_length=1, description="folder in which the run's folder is made")
     training: Training = Training()
 
@@ -79,12 +90,12 @@ class Task(Estimator):
         """`config_` with every setting that was left open ("auto") decided from the data, and said."""
         return self.config_
 
-    def problem(self, dataset: Any, seed: int) -> Problem:
-        """A fresh network and what trains it. Called under `seed`."""
+    def problem(self, dataset: Any, seed: int, whole: bool) -> Problem:
+        """A fresh network and what trains it, on all but the held-out part or on the `whole`. Called under `seed`."""
         raise NotImplementedError
 
     def conclude(self, dataset: Any) -> Evaluation | None:
-        """After training, when `nets_` is set: calibrate, and score the held-out part if there is one."""
+        """When `nets_` are trained on all but the held-out part: calibrate, and score it; None if there is none."""
         raise NotImplementedError
 
     def learned(self) -> dict[str, Any]:
@@ -140,7 +151,7 @@ class Task(Estimator):
         if not hasattr(self, "nets_"):
             raise InputError(f"this {type(self).__name__} is not trained yet; call fit(data), or gatework.load(run).")
 
-    def keep(self, evaluation: Evaluation) -> Evaluation:
+    def record_evaluation(self, evaluation: Evaluation) -> Evaluation:
         """Save it in the run's evaluations/, numbered; where that cannot be written, this is said and no more."""
         number = 1
         while self.run_.has(f"evaluations/{number:03d}/evaluation.json"):
@@ -163,28 +174,23 @@ class Task(Estimator):
         import torch
 
         from gatework.tasks.plots import rehearse
-        from gatework.train.members import fit_members
+        from gatework.train.jobs import fit_all
 
-        training: Training = self.config_.training
-        limit = training.time_limit
+        limit = self.config_.training.time_limit
         if limit is not None:
             closing = min(_PICTURES * rehearse(), _MOST_CLOSING * limit)
             limit = max(limit - (time.monotonic() - started) - closing, 0.0)
         with run.lock():
             run.record(status="running", decisions=said)
             try:
-                problems, outcomes = fit_members(
-                    lambda seed: self.problem(dataset, seed),
-                    self.config_.members,
-                    training,
-                    run.checkpoint,
-                    _journal(run),
-                    limit,
-                )
-                self.nets_ = torch.nn.ModuleList([problem.net for problem in problems]).eval()
+                done = fit_all(self._jobs(dataset), run.checkpoint, _journal(run), limit)
+                members = self.config_.members or 1
+                nets = [problem.net.eval() for problem, _ in done]
                 self.run_ = run
+                self.nets_ = torch.nn.ModuleList(nets[:members])
                 self.evaluation_ = self.conclude(dataset)
-                self._save(run, outcomes, problems[0].metric, said, time.monotonic() - started)
+                self.nets_ = torch.nn.ModuleList(nets[-members:])
+                self._save(run, done, said, time.monotonic() - started)
             except KeyboardInterrupt as stop:
                 run.record(status="stopped", decisions=said)
                 if not stop.args:
@@ -196,10 +202,44 @@ class Task(Estimator):
         say(f"run saved in {run.path}")
         return self
 
-    def _save(self, run: Run, outcomes: list[Outcome], metric: str, said: list[str], seconds: float) -> None:
+    def _jobs(self, dataset: Any) -> list[Job]:
+        """A training for each member; then, with `refit`, the same networks go on with the held-out part as well."""
+        from gatework.train.jobs import Job
+
+        members, training = self.config_.members or 1, self.config_.training
+        share = self.config_.refit if self.config_.holdout else 0.0
+
+        def first(seed: int) -> Callable[[Done], tuple[Problem, Training]]:
+            own = training.model_copy(update={"seed": seed})
+            return lambda done: (self.problem(dataset, seed, whole=False), own)
+
+        def again(seed: int, member: int) -> Callable[[Done], tuple[Problem, Training]]:
+            def make(done: Done) -> tuple[Problem, Training]:
+                before, outcome = done[member]
+                problem = self.problem(dataset, seed, whole=True)
+                problem.net.load_state_dict(before.net.state_dict())
+                steps = max(round(share * outcome.steps), 1)
+                rate = _AGAIN * outcome.learning_rate
+                update = {"seed": seed, "max_steps": steps, "max_epochs": None, "learning_rate": rate}
+                return problem, training.model_copy(update=update)
+
+            return make
+
+        seeds = [training.seed + member for member in range(members)]
+        label = {member: {"member": member + 1} if members > 1 else {} for member in range(members)}
+        jobs = [Job(first(seed), seed, label[member]) for member, seed in enumerate(seeds)]
+        if share:
+            jobs += [
+                Job(again(seed, member), seed, {**label[member], "refit": True}, share)
+                for member, seed in enumerate(seeds)
+            ]
+        return jobs
+
+    def _save(self, run: Run, done: Done, said: list[str], seconds: float) -> None:
         from gatework.tasks.plots import picture
 
-        history = [row for outcome in outcomes for row in outcome.history]
+        outcomes, metric = [outcome for _, outcome in done], done[0][0].metric
+        history = [row for outcome in outcomes for row in outcome.history if "refit" not in row]
         picture(run, "learning_curve", {"metric": metric, "rows": history})
         if outcomes[0].finder:
             picture(run, "learning_rate", {"chosen": outcomes[0].learning_rate, "rows": outcomes[0].finder})

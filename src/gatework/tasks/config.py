@@ -55,8 +55,10 @@ class Setting:
 def fields(config: type[BaseModel]) -> list[Setting]:
     """The settings of `config`: its own before inherited ones, those outside a group before the groups."""
     single, grouped = [], []
-    own = vars(config).get("__annotations__", {})
-    for name, info in sorted(config.model_fields.items(), key=lambda item: item[0] not in own):
+    own = list(vars(config).get("__annotations__", {}))
+    names = [*(name for name in own if name in config.model_fields), *config.model_fields]
+    for name in dict.fromkeys(names):
+        info = config.model_fields[name]
         if inner := _group(info):
             defaults = info.get_default(call_default_factory=True)
             for leaf, inner_info in inner.model_fields.items():
@@ -225,13 +227,17 @@ def _alternatives(kind: Any) -> list[Any]:
     return list(typing.get_args(kind)) if typing.get_origin(kind) in (typing.Union, types.UnionType) else [kind]
 
 
+_WORDS = {"int": "whole number", "float": "number", "str": "text"}
+_MANY = {"whole number": "whole numbers", "number": "numbers", "text": "names"}
+
+
 def _type_word(part: Any) -> str:
     if typing.get_origin(part) is Literal:
         return ", ".join(str(word) for word in typing.get_args(part))
     if typing.get_origin(part) in (list, tuple):
-        return "list of " + {"number": "numbers", "text": "names"}.get(_type_word(typing.get_args(part)[0]), "values")
+        return "list of " + _MANY.get(_type_word(typing.get_args(part)[0]), "values")
     name = str(getattr(part, "__name__", part))
-    return {"int": "whole number", "float": "number", "str": "text"}.get(name, name)
+    return _WORDS.get(name, name)
 
 
 def _from_text(value: Any, field: Setting) -> Any:
@@ -240,7 +246,7 @@ def _from_text(value: Any, field: Setting) -> Any:
     text = value.strip()
     if field.optional and text.lower() in ("none", "null", ""):
         return None
-    if field.many:
+    if field.many and text not in field.choices:
         return [part.strip() for part in text.strip("[]()").split(",") if part.strip()]
     return text
 
@@ -255,8 +261,9 @@ def _problem(entry: Any, known: Mapping[str, Setting], flat: Mapping[str, Any]) 
     if not name:
         return message
     detail = f" ({message})" if entry["type"] == "value_error" else ""
-    field = known[name]
-    return f"{name} is {flat.get(name)!r}; expected {field.expected}{detail}. It is: {field.help}"
+    field, value = known[name], flat.get(name)
+    near = nearest(value, field.choices).lstrip() if isinstance(value, str) else ""
+    return f"{name} is {value!r}; expected {field.expected}{detail}. {near or 'It is: ' + field.help}"
 
 
 def _plain(value: Any) -> Any:

@@ -7,26 +7,24 @@ from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel
 
-from gatework.errors import ConfigError
-from gatework.tasks.config import Setting, check, fields, nearest, settle
+from gatework.tasks.config import check, fields, settle
 
 
 class Estimator:
     """Stores the settings of `Config` as attributes, one for each leaf.
 
-    Settings that a preset decides are None until given. Values are checked when they are used (`settings()`), names at
-    once. `get_params`, `set_params` and `sklearn.base.clone` work as for any estimator; `set_params(dropout=0.1)` and
-    `set_params(model__dropout=0.1)` are the same.
+    Values are checked when they are used (`settings()`), names at once. `get_params`, `set_params` and
+    `sklearn.base.clone` work as for any estimator; `set_params(dropout=0.1)` and `set_params(model__dropout=0.1)` are
+    the same.
     """
 
     Config: ClassVar[type[BaseModel]]
-    presets: ClassVar[dict[str, dict[str, Any]]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "Config" in vars(cls):
             words = [
-                inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=cls._unset(field))
+                inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default)
                 for field in fields(cls.Config)
             ]
             cls.__signature__ = inspect.Signature(words)  # type: ignore[attr-defined]
@@ -34,10 +32,10 @@ class Estimator:
     def __init__(self, **settings: Any) -> None:
         given = settle(self.Config, settings, source=f"{type(self).__name__}()")
         for field in fields(self.Config):
-            setattr(self, field.name, given.get(field.name, self._unset(field)))
+            setattr(self, field.name, given.get(field.name, field.default))
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """{setting: value as given}; None = left to the preset. `deep` changes nothing: every setting is a leaf."""
+        """{setting: value as given}; `deep` changes nothing: every setting is a leaf."""
         return {field.name: getattr(self, field.name) for field in fields(self.Config)}
 
     def set_params(self, **settings: Any) -> Self:
@@ -51,31 +49,18 @@ class Estimator:
         return self
 
     def settings(self) -> BaseModel:
-        """The validated model: what was given, over the preset, over the defaults.
+        """The validated model: what was given, over the defaults.
 
         Raises:
             ConfigError: values that do not fit.
         """
         given = {name: value for name, value in self.get_params().items() if value is not None}
-        chosen: dict[str, Any] = {}
-        if self.presets:
-            name = given.get("preset", next(iter(self.presets)))
-            if name not in self.presets:
-                raise ConfigError(
-                    f"preset is {name!r}; expected {', '.join(self.presets)}.{nearest(str(name), self.presets)}"
-                )
-            chosen = self.presets[name]
-        return check(self.Config, chosen | given, source=f"{type(self).__name__}()")
+        return check(self.Config, given, source=f"{type(self).__name__}()")
 
     def __repr__(self) -> str:
         given = [
             f"{field.name}={getattr(self, field.name)!r}"
             for field in fields(self.Config)
-            if getattr(self, field.name) != self._unset(field)
+            if getattr(self, field.name) != field.default
         ]
         return f"{type(self).__name__}({', '.join(given)})"
-
-    @classmethod
-    def _unset(cls, field: Setting) -> Any:
-        decided = any(field.name in preset for preset in cls.presets.values())
-        return None if decided else field.default

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -17,10 +17,10 @@ from gatework.train.settings import Training
 if TYPE_CHECKING:
     from torch import nn
 
-    from gatework.data import Panel, WindowIndex, Windows
-    from gatework.tasks.backtest import Array, Backtest, Ints
+    from gatework.data import Panel
+    from gatework.tasks.backtest import Backtest
     from gatework.tasks.evaluation import Evaluation
-    from gatework.tasks.intervals import Calibration
+    from gatework.tasks.fitted import Fitted
     from gatework.train.problem import Problem
 
 
@@ -30,9 +30,18 @@ class Network(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     cell: str = Field(default="lstm", description="recurrent cell, by its name in the catalogue (`gatework cells`)")
-    hidden_size: int = Field(default=64, ge=1, le=4096, description="units of a layer")
+    hidden_size: int | None = Field(default=None, ge=1, le=4096, description="units of a layer; none = chosen")
     num_layers: int = Field(default=1, ge=1, le=16, description="recurrent layers")
     dropout: float = Field(default=0.1, ge=0, lt=1, description="share of values dropped between layers in training")
+    segment: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        default="auto", description="rows that the network reads and writes at once; auto = from the seasons"
+    )
+    log: bool | Literal["auto"] = Field(
+        default="auto", description="work on logarithms; auto = where every value is clearly positive"
+    )
+    centre: Literal["auto", "mean", "last"] = Field(
+        default="auto", description="what a window is centred on: its mean or its last value; auto = from its seasons"
+    )
 
 
 class ForecasterConfig(TaskConfig):
@@ -56,19 +65,28 @@ class ForecasterConfig(TaskConfig):
     calibrate: bool = Field(
         default=True, description="stretch the quantiles until they hold on the held-out part what they say"
     )
+    seasons: tuple[int, ...] | Literal["auto"] = Field(
+        default="auto", description="seasons the network looks back to, in rows; auto = the season, and a week of days"
+    )
     decoder: Literal["direct", "recursive"] = Field(
         default="direct",
         description="direct = all steps at once; recursive = a season at a time, each from the forecasts before it",
     )
-    holdout: int = Field(
-        default=1,
+    holdout: int | None = Field(
+        default=None,
         ge=0,
         le=1000,
-        description="horizons held out at the end of each series for early stopping, scores and calibration",
+        description="horizons held out at the end of each series to stop early, score and calibrate; none = 1 to 3",
+    )
+    refit: float = Field(
+        default=0.3,
+        ge=0,
+        le=10,
+        description="once the held-out part is scored, training goes on with it for this share of the steps; 0 = never",
     )
     columns: Columns = Columns()
     model: Network = Network()
-    training: Training = Training(max_epochs=30)
+    training: Training = Training(keep="last")
 
     @field_validator("quantiles")
     @classmethod
@@ -94,79 +112,83 @@ class Forecaster(Task):
     """
 
     Config = ForecasterConfig
-    presets = {
-        "good": {},
-        "fast": {"max_epochs": 8, "hidden_size": 32},
-        "best": {"max_epochs": 60, "members": 3},
-    }
     config_: ForecasterConfig
+    fitted_: Fitted
 
     def read(self, data: Any) -> Panel:
         """The series, long enough to train on."""
         from gatework.cells import find
+        from gatework.tasks.choices import LEAST_PAST
 
         config = self.config_
         find(config.model.cell)
         panel = config.columns.read(data)
-        least = 2 if config.context == "auto" else config.context
-        why = f"horizon {config.horizon} + {least} of the past"
-        return panel.check_length(config.horizon + least, why, config.columns.drop_short)
+        least = config.horizon + LEAST_PAST
+        panel = panel.check_length(
+            least, f"horizon {config.horizon} + {LEAST_PAST} of the past", config.columns.drop_short
+        )
+        longest = int(panel.lengths.max())
+        if config.context != "auto" and config.context + config.horizon > longest:
+            raise InputError(
+                f"context {config.context} + horizon {config.horizon} is more than the {longest} rows of the longest "
+                "series, so no window would be full. Expected less; give a smaller context, or leave it at auto."
+            )
+        return panel
 
     def decide(self, dataset: Panel) -> ForecasterConfig:
-        """Context from season, horizon and the series' lengths; how much can be held out."""
-        config, season = self.config_, dataset.schema.season
-        longest = int(dataset.lengths.max())
-        context = config.context
-        if context == "auto":
-            context = max(2, min(max(3 * season, 2 * config.horizon), longest - config.horizon))
-            say(f"context: {context} rows (season {season}, horizon {config.horizon}, longest series {longest})")
-        columns = config.columns.model_copy(update={"season": season})
-        return config.model_copy(update={"context": context, "columns": columns})
+        """The settings that the data decide."""
+        from gatework.tasks.choices import choose
 
-    def problem(self, dataset: Panel, seed: int) -> Problem:
-        """Windows drawn at random from before the held-out part; scored by forecasting that."""
-        from gatework.data import Sampler, Windows, split
+        return choose(self.config_, dataset)
+
+    def problem(self, dataset: Panel, seed: int, whole: bool) -> Problem:
+        """Windows drawn at random from before the held-out part, scored by forecasting that; or from everywhere."""
+        from gatework.data import Sampler, Windows
         from gatework.nn.forecast import forecast_loss
+        from gatework.tasks.choices import parts
+        from gatework.tasks.fitted import Fitted, block
         from gatework.train.problem import Problem
 
-        config = self.config_
-        parts = split(dataset, config.horizon, windows=config.holdout)
-        windows = Windows(dataset, self._context, self._block, train_ends=parts.train_ends)
-        self.schema_, self.statistics_, self.widths_ = dataset.schema, windows.statistics, windows.widths
-        training = config.training
-        per_epoch = training.steps_per_epoch * training.batch_size if training.steps_per_epoch else None
-        sampler = Sampler(parts.train, training.batch_size, per_epoch, seed)
+        config, split = self.config_, parts(self.config_, dataset, whole)
+        statistics = self.fitted_.statistics if whole else None
+        windows = Windows(
+            dataset, int(config.context), block(config), train_ends=split.train_ends, statistics=statistics
+        )
+        if not whole:
+            self.fitted_ = Fitted.of(config, windows)
+        size, steps = config.training.batch_size or 1, config.training.steps_per_epoch or 1
+        sampler = Sampler(split.train, size, size * steps, seed, balance="root")
 
         def validate(net: nn.Module) -> dict[str, float]:
-            return {"scaled_loss": self._backtest(windows, parts.holdout, [net]).scaled_loss()}
+            return {"scaled_loss": self.fitted_.backtest([net], windows, split.holdout).scaled_loss()}
 
         return Problem(
-            self._network(),
+            self.fitted_.network(),
             forecast_loss,
             sampler,
-            lambda numbers: windows.batch(*parts.train.locate(numbers)),
-            validate if len(parts.holdout) else None,
+            lambda numbers: windows.batch(*split.train.locate(numbers)),
+            validate if len(split.holdout) else None,
             "scaled_loss",
             "windows",
         )
 
     def conclude(self, dataset: Panel) -> Evaluation | None:
         """Calibrate on the held-out windows and score them."""
-        from gatework.data import split
+        from gatework.tasks.choices import parts
         from gatework.tasks.intervals import Calibration
 
         config = self.config_
-        self.calibration_ = Calibration.none(config.levels, config.horizon)
-        index = split(dataset, config.horizon, windows=config.holdout).holdout
+        index = parts(config, dataset).holdout
         if not len(index):
             say("nothing is held out (short series, or holdout is 0): no score, and the quantiles are not calibrated")
             return None
-        raw = self._backtest(self._windows(dataset), index, self.nets_)
+        held = self.fitted_.backtest(self.nets_, self.fitted_.windows(dataset), index)
         if config.calibrate:
-            self.calibration_ = Calibration.of(raw.truth, raw.quantiles, config.levels)
-            count = self.calibration_.samples
+            calibration = Calibration.of(held.truth, held.quantiles, config.levels)
+            self.fitted_.calibration = calibration
+            held = replace(held, quantiles=calibration.apply(held.quantiles))
+            count = calibration.samples
             say(f"quantiles calibrated on {count} held-out values" if count else "too few held-out values to calibrate")
-        held = replace(raw, quantiles=self.calibration_.apply(raw.quantiles))
         return held.evaluation(
             f"held-out end: {len(index)} forecasts of {config.horizon} steps (also used to calibrate)"
         )
@@ -179,7 +201,7 @@ class Forecaster(Task):
             future: future covariates of the steps to forecast; or give them as rows of `data` without a target.
 
         Returns:
-            A frame of the kind of `data` (pandas for a path): unique_id, ds, y_hat (the median), q10 ... q90.
+            A frame of the kind of `data` (pandas for a path): unique_id, ds, y_hat (the median), mean, q10 ... q90.
 
         Raises:
             InputError: columns or covariates are missing, the frequency differs, the values cannot be read.
@@ -188,16 +210,13 @@ class Forecaster(Task):
 
         from gatework.data import last, to_frame
         from gatework.tasks.backtest import forecast_columns
-        from gatework.tasks.rollout import forecast
 
         self.check_trained()
-        panel = self.schema_.read(data, future).extend(self.config_.horizon)
+        config, fitted = self.config_, self.fitted_
+        panel = fitted.schema.read(data, future).extend(config.horizon)
         series, origins = (place.numpy() for place in last(panel).locate(torch.arange(len(panel))))
-        quantiles = forecast(
-            self.nets_, self._windows(panel), series, origins, self.config_.horizon, self.config_.levels
-        )
-        columns = forecast_columns(self.calibration_.apply(quantiles), self.config_.levels, self.config_.quantiles)
-        return to_frame(panel, columns, series, origins)
+        quantiles = fitted.quantiles(self.nets_, fitted.windows(panel), series, origins)
+        return to_frame(panel, forecast_columns(quantiles, config.levels, config.quantiles), series, origins)
 
     def evaluate(self, data: Any, windows: int = 5, step: int | None = None) -> Evaluation:
         """Backtest: forecast the last `windows` origins of every series from what came before each, and score it.
@@ -215,7 +234,7 @@ class Forecaster(Task):
         count, names = len(backtest.series), len(set(backtest.series.tolist()))
         horizon = self.config_.horizon
         title = f"backtest: {count} forecasts of {horizon} steps, {names} series, {windows} windows each at most"
-        return self.keep(backtest.evaluation(title))
+        return self.record_evaluation(backtest.evaluation(title))
 
     def backtest(self, data: Any, windows: int = 5, step: int | None = None) -> Backtest:
         """The forecasts and truths behind `evaluate`, as arrays."""
@@ -225,39 +244,25 @@ class Forecaster(Task):
         for name, value in (("windows", windows), ("step", 1 if step is None else step)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise InputError(f"{name} is {value!r}; expected a whole number, 1 or more.")
-        panel = self.schema_.read(data)
-        horizon = self.config_.horizon
-        panel = panel.check_length(horizon + 1, f"horizon {horizon} + 1 of the past", self.config_.columns.drop_short)
+        config, fitted = self.config_, self.fitted_
+        panel, horizon = fitted.schema.read(data), config.horizon
+        panel = panel.check_length(horizon + 1, f"horizon {horizon} + 1 of the past", config.columns.drop_short)
         if panel.data_hash() == (self.run_.facts.get("data") or {}).get("hash"):
             say(
-                f"these are the data of the training: only the last {self.config_.holdout} x {horizon} rows "
-                "were held out of it"
+                f"these are the data of the training: all but the last {config.holdout} x {horizon} rows were trained on"
             )
-        return self._backtest(
-            self._windows(panel), rolling(panel, horizon, windows, step), self.nets_, self.calibration_
-        )
+        return fitted.backtest(self.nets_, fitted.windows(panel), rolling(panel, horizon, windows, step))
 
     def learned(self) -> dict[str, Any]:
         """Schema, covariate statistics and calibration."""
-        return {
-            "schema": self.schema_.to_json(),
-            "statistics": {name: values.tolist() for name, values in self.statistics_.items()},
-            "widths": self.widths_,
-            "calibration": self.calibration_.to_json(),
-        }
+        return self.fitted_.to_json()
 
     def restore(self, learned: dict[str, Any]) -> Callable[[], nn.Module]:
         """Take them back; the network follows from settings and widths."""
-        import torch
+        from gatework.tasks.fitted import Fitted
 
-        from gatework.data import Schema
-        from gatework.tasks.intervals import Calibration
-
-        self.schema_ = Schema.from_json(learned["schema"])
-        self.statistics_ = {name: torch.tensor(values) for name, values in learned["statistics"].items()}
-        self.widths_ = {kind: int(learned["widths"][kind]) for kind in ("past", "future", "static")}
-        self.calibration_ = Calibration.from_json(learned["calibration"], self.config_.levels, self.config_.horizon)
-        return self._network
+        self.fitted_ = Fitted.from_json(learned, self.config_)
+        return self.fitted_.network
 
     @classmethod
     def synthesise(cls, seed: int = 0) -> Any:
@@ -265,49 +270,3 @@ class Forecaster(Task):
         from gatework.data import synthesise
 
         return synthesise(seed=seed)
-
-    @property
-    def _context(self) -> int:
-        assert self.config_.context != "auto"
-        return self.config_.context
-
-    @property
-    def _block(self) -> int:
-        """Steps the network forecasts at once: all, or a season of them."""
-        if self.config_.decoder == "direct":
-            return self.config_.horizon
-        return min(self.config_.horizon, self.config_.columns.season or 1)
-
-    def _network(self) -> nn.Module:
-        from gatework.nn.forecast import ForecastNet
-
-        config = self.config_
-        return ForecastNet(
-            self._context,
-            self._block,
-            config.levels,
-            [m for m in [self.config_.columns.season or 1] if 1 < m <= self._context],
-            past_width=self.widths_["past"],
-            future_width=self.widths_["future"],
-            static_width=self.widths_["static"],
-            **config.model.model_dump(),
-        )
-
-    def _windows(self, panel: Panel) -> Windows:
-        from gatework.data import Windows
-
-        return Windows(panel, self._context, self._block, statistics=self.statistics_)
-
-    def _backtest(
-        self, windows: Windows, index: WindowIndex, nets: Iterable[nn.Module], calibration: Calibration | None = None
-    ) -> Backtest:
-        from gatework.tasks.backtest import Backtest
-        from gatework.tasks.rollout import forecast
-
-        config = self.config_
-
-        def quantiles(series: Ints, origins: Ints) -> Array:
-            values = forecast(nets, windows, series, origins, config.horizon, config.levels)
-            return calibration.apply(values) if calibration else values
-
-        return Backtest.of(windows.panel, index, config.horizon, config.levels, quantiles)

@@ -31,6 +31,9 @@ from gatework.train.randomness import borrowed, capture, restore, seed_all
 from gatework.train.schedule import Clock, factor
 from gatework.train.settings import Training
 
+_LEARNING_RATE = 1e-3
+_EPOCHS = 10
+
 
 class Keeper(Protocol):
     """Where the exact state is kept; `gatework.run.Checkpoint` is one."""
@@ -74,7 +77,7 @@ def fit(
     journal: Journal | None = None,
     time_limit: float | None = None,
 ) -> Outcome:
-    """Train `problem.net` in place and leave the best validated weights in it; the last ones where nothing is held out.
+    """Train `problem.net` in place and leave in it the best validated weights, or the last (`settings.keep`).
 
     Args:
         problem: what to train.
@@ -115,7 +118,7 @@ class Loop:
             seed_all(settings.seed)
         self.learning_rate = saved["learning_rate"] if saved else self._learning_rate()
         per_epoch = len(problem.sampler)
-        self.total_steps = min(settings.max_epochs * per_epoch, settings.max_steps or settings.max_epochs * per_epoch)
+        self.total_steps = _steps(settings, per_epoch)
         self.clock = Clock(self.total_steps, limit, saved["seconds"] if saved else 0.0, started)
         self.fabric = Fabric(accelerator="cpu", devices=1, precision=settings.precision)
         optimiser = adamw(problem.net, self.learning_rate, settings.weight_decay)
@@ -137,8 +140,10 @@ class Loop:
                 self._save()
                 if interrupt.asked:
                     self._stop()
-        if self.best is not None:
+        if self.best is not None and (self.settings.keep == "best" or self.reason == "patience"):
             self.problem.net.load_state_dict(self.best)
+        elif self.average:
+            self.problem.net.load_state_dict(self._weights())
         best = None if math.isinf(self.best_score) else self.best_score
         seconds = self.clock.elapsed()
         return Outcome(
@@ -227,15 +232,13 @@ class Loop:
         """Why the run is over after this step, or ""."""
         if 0 < self.settings.patience < self.stale:
             return "patience"
-        if self.step >= self.settings.max_epochs * len(self.problem.sampler):
-            return "epochs"
         if self.step >= self.total_steps:
-            return "steps"
+            return "steps" if self.settings.max_steps == self.total_steps else "epochs"
         return "time" if self.clock.progress(self.step) >= 1 else ""
 
     def _learning_rate(self) -> float:
         if self.settings.learning_rate != "auto":
-            return self.settings.learning_rate
+            return self.settings.learning_rate or _LEARNING_RATE
         rate, self.finder = find_learning_rate(self.problem, self.settings.weight_decay, self.settings.clip_norm)
         say(f"learning rate: {rate:.2g}, found by a sweep of {len(self.finder)} steps")
         seed_all(self.settings.seed)
@@ -300,3 +303,11 @@ class Loop:
         self.history, self.finder, self.reason = saved["history"], saved["finder"], saved["reason"]
         self.journal.rewrite(self.history)
         restore(saved["random"]["tensors"], saved["random"]["values"])
+
+
+def _steps(settings: Training, per_epoch: int) -> int:
+    """Steps of the whole run; ten epochs where neither epochs, steps nor time are limited."""
+    epochs, steps = settings.max_epochs, settings.max_steps
+    if epochs is None and steps is None:
+        epochs = _EPOCHS if settings.time_limit is None else 100_000
+    return min(bound for bound in (steps, epochs and epochs * per_epoch) if bound)

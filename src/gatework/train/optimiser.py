@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+_BETAS = 0.9, 0.98  # a shorter memory of squares than usual: runs are hundreds of steps, not many thousands
+
 
 def adamw(net: nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
     """AdamW over the parameters of `net` that ask for gradients; biases and gains (one dimension) are not decayed."""
@@ -13,7 +15,7 @@ def adamw(net: nn.Module, learning_rate: float, weight_decay: float) -> torch.op
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=learning_rate, fused=True)
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=learning_rate, betas=_BETAS, fused=True)
 
 
 def set_learning_rate(optimiser: torch.optim.Optimizer, learning_rate: float) -> None:

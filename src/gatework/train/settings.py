@@ -28,7 +28,7 @@ Duration = Annotated[float, BeforeValidator(seconds)]
 
 
 class Training(BaseModel):
-    """The loop's settings. A field left at None is chosen by the application's preset."""
+    """The loop's settings; where none means that the application chooses, it does so from the data and says it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -38,28 +38,34 @@ class Training(BaseModel):
         le=2_147_483_647,
         description="seed of every random choice; the same seed gives the same weights",
     )
-    batch_size: int = Field(default=64, ge=1, le=65536, description="examples in a step")
-    learning_rate: Annotated[float, Field(gt=0, le=10)] | Literal["auto"] = Field(
-        default=2e-3, description="peak of the schedule; auto = found before training, its curve is saved as a plot"
+    batch_size: int | None = Field(default=None, ge=1, le=65536, description="examples in a step; none = chosen")
+    learning_rate: Annotated[float, Field(gt=0, le=10)] | Literal["auto"] | None = Field(
+        default=None,
+        description="peak of the schedule; auto = found by a sweep before training, kept as a plot; none = chosen",
     )
     schedule: Literal["one-cycle", "cosine", "constant"] = Field(
         default="one-cycle", description="shape of the learning rate over the run"
     )
-    weight_decay: float = Field(default=0.0, ge=0, le=10, description="decoupled decay of AdamW")
+    weight_decay: float = Field(default=0.01, ge=0, le=10, description="decoupled decay of AdamW, on matrices alone")
     clip_norm: float = Field(default=1.0, gt=0, description="gradients are scaled down to this norm")
     average: float = Field(
         default=0.0,
         ge=0,
         lt=1,
-        description="decay a step of an exponential average of the weights, used for validation and kept; 0 = off",
+        description="decay a step of an exponential average of the weights, which is then validated and kept; 0 = off",
     )
-    max_epochs: int = Field(default=20, ge=1, le=100_000, description="epochs at most")
-    max_steps: int | None = Field(default=None, ge=1, description="steps at most; none = as many as the epochs hold")
-    steps_per_epoch: int | None = Field(
-        default=None, ge=1, description="steps between two validations; none = as many as see every example once"
+    max_epochs: int | None = Field(
+        default=None, ge=1, le=100_000, description="epochs at most; none = as many as the steps make"
     )
+    max_steps: int | None = Field(
+        default=None, ge=1, description="steps at most; none = chosen, or where epochs are given as many as they hold"
+    )
+    steps_per_epoch: int | None = Field(default=None, ge=1, description="steps between two validations; none = chosen")
     patience: int = Field(
         default=5, ge=0, description="epochs without a better validation score before stopping; 0 = never stop early"
+    )
+    keep: Literal["best", "last"] = Field(
+        default="best", description="weights kept of a run that was not stopped early: the best validated, or the last"
     )
     time_limit: Duration | None = Field(
         default=None,
