@@ -62,9 +62,9 @@ template <class F> INLINE V lanes(V x, F f) {
 INLINE V vsqrt(V x) { return lanes(x, [](real a) { return std::sqrt(a); }); }
 
 // expm1(x) = 2^n (e^r - 1) + (2^n - 1) with x = n ln 2 + r. The polynomial is (expm1(r) - r) / r^2 through Chebyshev
-// nodes of |r| <= ln(2) / 2; its relative error is 1e-8 in float and 2e-17 in double.
+// nodes of |r| <= ln(2) / 2; its relative error is 1e-8 in float and 2e-17 in double.  `scale` is 2^(n - less).
 struct Split { V scale, p; };
-INLINE Split exp_parts(V x) {
+INLINE Split exp_parts(V x, whole less = 0) {
     const V n = (x * (real)1.4426950408889634074 + MAGIC) - MAGIC;
     const V r = DOUBLE ? (x - n * (real)0.693147180369123816490) - n * (real)1.90821492927058770002e-10
                        : (x - n * (real)0.693359375) + n * (real)2.12194440e-4;
@@ -86,28 +86,25 @@ INLINE Split exp_parts(V x) {
         q = q * r + (real)0.5;
     }
     const V p = q * (r * r) + r;
-    const V shifted = n + (MAGIC + BIAS);  // the exponent now stands in the low bits
+    const V shifted = n + (MAGIC + (real)(BIAS - less));  // the exponent now stands in the low bits
     return {number(bits(shifted) << MANTISSA), p};
 }
-constexpr real EXP_HIGH = DOUBLE ? 709.4 : 88.3;
-constexpr real EXP_LOW = DOUBLE ? -708.0 : -87.0;
-INLINE V clamp_exp(V x) {
-    x = pick(x > EXP_HIGH, splat(EXP_HIGH), x);
-    return pick(x < EXP_LOW, splat(EXP_LOW), x);
-}
+constexpr real EXP_HIGH = DOUBLE ? 709.782712893384 : 88.72283f;  // beyond is infinite
+constexpr real EXP_LOW = DOUBLE ? -708.0 : -87.0;                 // below, where numbers get subnormal, is 0
+INLINE V clamp(V x, real low, real high) { return pick(x < low, splat(low), pick(x > high, splat(high), x)); }
 INLINE V vexp(V x) {
-    const Split s = exp_parts(clamp_exp(x));
-    V y = s.scale * s.p + s.scale;
+    const Split s = exp_parts(clamp(x, EXP_LOW, EXP_HIGH), 1);  // 2^(n - 1), since 2^n may be out of range
+    V y = (s.scale * s.p + s.scale) * 2;
     y = pick(x > EXP_HIGH, splat(INF), y);
     return pick(x < EXP_LOW, V{}, y);
 }
 INLINE V vexpm1(V x) {
-    const Split s = exp_parts(clamp_exp(x));
-    const V y = s.scale * s.p + (s.scale - 1);
+    const Split s = exp_parts(clamp(x, EXP_LOW, EXP_HIGH), 1);
+    const V y = (s.scale * s.p + (s.scale - (real)0.5)) * 2;
     return pick(x > EXP_HIGH, splat(INF), y);
 }
 INLINE V vsigmoid(V x) {  // finite at both ends, so no special cases
-    const Split s = exp_parts(clamp_exp(-x));
+    const Split s = exp_parts(clamp(-x, EXP_LOW, -EXP_LOW));
     return 1 / (s.scale * s.p + (s.scale + 1));
 }
 INLINE V vtanh(V x) {  // by expm1(-2|x|) in -1..0: full relative accuracy near zero
