@@ -35,7 +35,11 @@ def small(context: int = 24, horizon: int = 7, **options: object) -> ForecastNet
 
 
 def seen(values: torch.Tensor) -> Window:
-    return Window.of(values, torch.ones_like(values, dtype=torch.bool))
+    return Window.of(values, torch.ones_like(values, dtype=torch.bool), values.shape[1])
+
+
+def seen_of(values: list[float], rows: int) -> Window:
+    return Window.of(torch.tensor([values]), torch.ones(1, len(values), dtype=torch.bool), rows)
 
 
 def in_units(window: Window, forecast: torch.Tensor) -> torch.Tensor:
@@ -72,8 +76,18 @@ def test_anchors_count_seasons():
 
 def test_last_anchor_is_the_last_observed_value():
     observed = torch.tensor([[True, True, True, False, False], [True, False, True, True, True]])
-    window = Window.of(torch.tensor([[1.0, 2.0, 5.0, 0.0, 0.0], [1.0, 0.0, 3.0, 4.0, 7.0]]), observed)
+    window = Window.of(torch.tensor([[1.0, 2.0, 5.0, 0.0, 0.0], [1.0, 0.0, 3.0, 4.0, 7.0]]), observed, 1)
     torch.testing.assert_close(in_units(window, anchors(window, (), 1)[..., 0]), torch.tensor([[5.0], [7.0]]))
+
+
+@pytest.mark.parametrize(("rows", "centre"), [(1, 8.0), (2, 6.0), (4, 5.0)])
+def test_window_is_centred_on_its_last_rows(rows, centre):
+    assert seen_of([2.0, 6.0, 4.0, 8.0], rows).centre.item() == centre
+
+
+def test_centre_of_a_gap_is_the_last_observed_value():
+    observed = torch.tensor([[True, True, False, False]])
+    assert Window.of(torch.tensor([[2.0, 6.0, 0.0, 0.0]]), observed, 2).centre.item() == 6
 
 
 def test_season_as_long_as_the_window_has_no_drift():
@@ -124,9 +138,9 @@ def test_what_was_not_observed_changes_nothing():
     assert torch.equal(net(batch), first)
 
 
-@pytest.mark.parametrize("last", [False, True])
-def test_flat_and_empty_windows_stay_finite(last):
-    net, batch = small(seasons=(6,), last=last).train(), batch_of(torch.full((3, 24), 7.0), 7)
+@pytest.mark.parametrize("centre", ["season", "mean", "last"])
+def test_flat_and_empty_windows_stay_finite(centre):
+    net, batch = small(seasons=(6,), centre=centre).train(), batch_of(torch.full((3, 24), 7.0), 7)
     batch["past"][1] = 0.0
     batch["past_observed"][2] = False
     loss = forecast_loss(net, batch)
@@ -167,7 +181,7 @@ def test_loss_is_the_quantile_loss_of_the_forecast():
     net, batch = small(seasons=(6,)).double(), batch_of(torch.randn(4, 24, dtype=torch.float64), 7)
     batch["target"] = torch.randn(4, 7, dtype=torch.float64)
     batch["target_observed"][0, :3] = False
-    error = (batch["target"][..., None] - net(batch)) / Window.of(batch["past"], batch["past_observed"]).scale[
+    error = (batch["target"][..., None] - net(batch)) / Window.of(batch["past"], batch["past_observed"], 6).scale[
         ..., None
     ]
     levels = torch.tensor(LEVELS, dtype=torch.float64)
@@ -181,7 +195,7 @@ def test_loss_in_units_of_the_series():
     batch = batch_of(past, 7)
     quiet = forecast_loss(net, batch)
     lively = {**batch_of(10 * past, 7), "scale": torch.tensor([5.0])}
-    unit = Window.of(past, batch["past_observed"]).scale.item()
+    unit = Window.of(past, batch["past_observed"], 1).scale.item()
     torch.testing.assert_close(forecast_loss(net, lively), quiet * 10 * unit / 5, rtol=1e-4, atol=0.0)
 
 

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from gatework.cells import Cell
 from gatework.errors import InputError
+from gatework.nn.recipe import Centre
 from gatework.nn.recurrent import Recurrent
 
 Batch = dict[str, Tensor]
@@ -31,7 +32,7 @@ class Window(NamedTuple):
     Attributes:
         values: [B, C], (past - centre) / scale, 0 where nothing was observed.
         observed: [B, C], 1.0 or 0.0.
-        centre: [B, 1], mean of the observed past.
+        centre: [B, 1], the level: mean of what was observed last.
         scale: [B, 1], standard deviation of the observed past, > 0.
     """
 
@@ -41,13 +42,14 @@ class Window(NamedTuple):
     scale: Tensor
 
     @classmethod
-    def of(cls, past: Tensor, observed: Tensor, last: bool = False) -> Window:
-        """Normalise `past` [B, C] where `observed` [B, C] (bool); with `last`, around the last value, not the mean."""
+    def of(cls, past: Tensor, observed: Tensor, rows: int) -> Window:
+        """Normalise `past` [B, C] where `observed` [B, C] (bool), around the mean of the last `rows` rows."""
         seen = observed.to(past.dtype)
         past = torch.where(observed, past, 0.0)
         mean = _mean(past, seen)
         scale = _mean((past - mean).square(), seen).sqrt() + _FLOOR * _mean(past.abs(), seen).clamp_min(1.0e-3)
-        centre = _last(past, seen) if last else mean
+        recent = seen[:, -rows:]
+        centre = torch.where(recent.any(1, keepdim=True), _mean(past[:, -rows:], recent), _last(past, seen))
         return cls((past - centre) / scale * seen, seen, centre, scale)
 
     def summary(self) -> Tensor:
@@ -142,7 +144,8 @@ class ForecastNet(nn.Module):
         segment: rows of a segment, default `segment_length`.
         log: work on logarithms: for positive data whose swings grow with their level. Raises InputError in `forward`
             for observed values <= 0.
-        last: normalise around the last value instead of the mean: for data without a season.
+        centre: what a window is centred on: the mean of its last (shortest) season, or its last value where there is
+            no season; the mean of it all; or the last value.
 
     Raises InputError for sizes out of range.
     """
@@ -164,7 +167,7 @@ class ForecastNet(nn.Module):
         dropout: float = 0.1,
         segment: int | None = None,
         log: bool = False,
-        last: bool = False,
+        centre: Centre = "season",
     ) -> None:
         super().__init__()
         self.seasons = tuple(sorted({m for m in seasons if m > 1}))
@@ -174,7 +177,8 @@ class ForecastNet(nn.Module):
             raise InputError(
                 f"a season of {self.seasons[-1]} rows is longer than the context of {context}; lengthen it."
             )
-        self.context, self.horizon, self.log, self.last = context, horizon, log, last
+        self.context, self.horizon, self.log = context, horizon, log
+        self.level = {"season": min(self.seasons, default=1), "mean": context, "last": 1}[centre]
         self.segment = segment_length(context, horizon, self.seasons) if segment is None else segment
         self.read_segments, self.write_segments = -(-context // self.segment), -(-horizon // self.segment)
         self.register_buffer("levels", torch.tensor(list(levels)), persistent=False)
@@ -209,10 +213,10 @@ class ForecastNet(nn.Module):
 
         Returns:
             quantiles [B, horizon, Q] in the units of `past` (not sorted: levels may cross); or, scaled, those in the
-            window's units, the target [B, horizon] in the same units, and the units' size [B, 1] (logarithms with `log`).
+            window's units (of logarithms with `log`), the target [B, horizon] likewise, and the unit's size [B, 1].
         """
         past = self._values(batch["past"], batch["past_observed"])
-        window = Window.of(past, batch["past_observed"], self.last)
+        window = Window.of(past, batch["past_observed"], self.level)
         B, S = len(past), self.segment
         described = torch.cat([window.summary(), *([batch["static"]] if "static" in batch else [])], 1)
         states = self._read(window, batch, described)

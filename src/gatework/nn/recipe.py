@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+Centre = Literal["season", "mean", "last"]
 Preset = Literal["fast", "good", "best"]
 
 _DAYS = (
@@ -26,7 +27,7 @@ class Recipe:
     Attributes:
         context: rows of the past the network sees.
         seasons: periods in rows, each at most the context.
-        last: windows are normalised around their last value instead of their mean.
+        centre: what windows are centred on, see `ForecastNet`: the steadier mean where there is little to learn from.
         hidden_size: units of the cell.
         batch_size: windows in a step.
         learning_rate: peak of a one-cycle schedule.
@@ -36,7 +37,7 @@ class Recipe:
 
     context: int
     seasons: tuple[int, ...]
-    last: bool
+    centre: Centre
     hidden_size: int
     batch_size: int
     learning_rate: float
@@ -69,7 +70,7 @@ def choose(
     return Recipe(
         context=chosen,
         seasons=seasons,
-        last=not seasons or chosen < 3 * seasons[0],
+        centre="mean" if small else "season",
         hidden_size=64 if small else 128,
         batch_size=64 if small else 128,
         learning_rate=1e-3 * min(4.0, max(1.0, (size / 10) ** 0.35)),
