@@ -214,14 +214,32 @@ def command(dtype: torch.dtype, *arguments: str) -> list[str]:
 def _load(key: str, cell: Cell, dtype: torch.dtype) -> Kernel:
     folder = cache_folder()
     for attempt in range(2):
-        if attempt or not (folder / f"{key}.so").exists():
+        if attempt or not _whole(folder / f"{key}.so"):
             folder = _build(key, cell, dtype, folder, again=attempt > 0)
         try:
             return _open(key, folder / f"{key}.so", Facts.from_json((folder / f"{key}.json").read_text()))
-        except (OSError, ValueError, KeyError, AttributeError) as error:  # a damaged entry: build it again, once
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            AttributeError,
+            TypeError,
+        ) as error:  # a damaged entry: build it again, once
             if attempt:
                 raise BuildError(f"the kernel {key} was built in {folder} but cannot be loaded: {error}") from error
     raise AssertionError("unreachable")
+
+
+def _digest(path: Path) -> bytes:
+    return hashlib.sha256(path.read_bytes()).hexdigest().encode()
+
+
+def _whole(path: Path) -> bool:
+    """Whether a result is there as it was built: opening a library that was cut short would kill the process."""
+    try:
+        return _digest(path) == path.with_name(f"{path.name}.sha256").read_bytes()
+    except OSError:
+        return False
 
 
 def _open(key: str, path: Path, facts: Facts) -> Kernel:
@@ -270,7 +288,7 @@ def _build_in(folder: Path, path: str, key: str, cell: Cell, dtype: torch.dtype,
         source, facts = render(traced), Facts.of(traced).to_json()
         tiles_path = tiles_object.result()
     with _sole_builder(folder / f"{key}.lock"):
-        if again or not (folder / f"{key}.so").exists():  # another process may have been faster
+        if again or not _whole(folder / f"{key}.so"):  # another process may have been faster
             files, result = {f"{key}.cpp": source, f"{key}.json": facts}, f"{key}.so"
             arguments = command(dtype, "-shared", f"{key}.cpp", str(tiles_path), "-o", result)
             _compile(path, folder, files, result, arguments)
@@ -280,7 +298,7 @@ def _tiles(folder: Path, path: str, dtype: torch.dtype, again: bool) -> Path:
     """The object file of the tiles, which is the same for every cell."""
     key = _key("tiles", "", dtype)
     with _sole_builder(folder / f"{key}.lock"):
-        if again or not (folder / f"{key}.o").exists():
+        if again or not _whole(folder / f"{key}.o"):
             arguments = command(dtype, "-c", f"{key}.cpp", "-o", f"{key}.o")
             _compile(path, folder, {f"{key}.cpp": tiles()}, f"{key}.o", arguments)
     return (folder / f"{key}.o").absolute()
@@ -313,5 +331,7 @@ def _compile(path: str, folder: Path, files: dict[str, str], result: str, argume
                 "\n".join(line for line in done.stderr.splitlines() if "error" in line)[:2000] or done.stderr[:2000]
             )
             raise BuildError(f"{path} failed on {result}:\n{detail}")
-        for name in (*files, result):
+        seal = f"{result}.sha256"
+        (Path(room) / seal).write_bytes(_digest(Path(room) / result))
+        for name in (*files, seal, result):
             (Path(room) / name).replace(folder / name)

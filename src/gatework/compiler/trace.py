@@ -169,7 +169,7 @@ def trace(cell: Cell) -> Traced:
     def step(*values: Tensor) -> tuple[Tensor, ...]:
         holes = iter(values[n_gates + n_states + len(vectors) :])
         split = values[:n_gates], values[n_gates : n_gates + n_states], values[n_gates + n_states :][: len(vectors)]
-        return _apply(cell, *split, lambda key, name, operand: next(holes))
+        return _apply(cell, *split, lambda key, name, operand: next(holes).clone())
 
     def joint(values: tuple[Tensor, ...], gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         new, pull = torch.func.vjp(step, *values)  # type: ignore[misc]
