@@ -1,0 +1,50 @@
+"""Run by test_sanitizers.py in a process of its own: kernels built with the sanitizers, on shapes with odd edges."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+
+import torch
+
+from gatework.cells import find
+from gatework.compiler import build
+from gatework.nn import Recurrent
+
+plain = build.command
+
+
+def command(dtype: torch.dtype, *arguments: str) -> list[str]:
+    """The usual command line, but checked: addresses, and what C++ leaves undefined."""
+    flags = [f for f in plain(dtype, *arguments) if f != "-O2"]
+    return ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", *flags]
+
+
+build.command = command
+
+
+def run(cell: str, T: int, B: int, I: int, H: int, **options: object) -> None:  # noqa: E741
+    ragged = options.pop("ragged", False)
+    layer = Recurrent(find(cell), I, H, backend="cpp", **options)
+    x = torch.randn(T, B, I, requires_grad=True)
+    lengths = [(3 * b + 1) % (T + 1) for b in range(B)] if ragged else None
+    y, finals = layer(x, lengths=lengths)
+    (y.sum() + sum(f.sum() for f in (finals if isinstance(finals, tuple) else (finals,)))).backward()
+    with torch.no_grad():
+        layer(x, lengths=lengths)
+    assert y.isfinite().all() and x.grad.isfinite().all()
+
+
+def main(cells: list[str]) -> None:
+    """Every cell over sizes around the vector's and the tile's edges, on one thread and on two."""
+    for cell, threads in itertools.product(cells, (1, 2)):
+        torch.set_num_threads(threads)
+        for size in ((1, 1, 0, 1), (1, 1, 3, 17), (3, 2, 17, 16), (4, 9, 5, 33), (2, 13, 33, 70), (12, 3, 70, 130)):
+            run(cell, *size)
+            run(cell, *size, ragged=True, bidirectional=True, bias=False)
+        run(cell, 3, 2, 1100, 5)
+    print("clean")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
