@@ -54,6 +54,14 @@ template <class F> static void on_team(int wanted, F work) {
     for (auto& thread : others) thread.join();
 }
 
+#ifdef __SANITIZE_ADDRESS__  // a checked build sees what runs over the end of a part of the arena
+extern "C" void __asan_poison_memory_region(const volatile void*, size_t);
+extern "C" void __asan_unpoison_memory_region(const volatile void*, size_t);
+#else
+static inline void __asan_poison_memory_region(const volatile void*, size_t) {}
+static inline void __asan_unpoison_memory_region(const volatile void*, size_t) {}
+#endif
+
 // One growing block of scratch memory for each calling thread, reused by the next call. Pages of 2 MB where the system
 // gives them. A block over KEEP bytes goes back when the call ends.
 class Arena {
@@ -61,7 +69,7 @@ class Arena {
     char* base = nullptr;
     size_t size = 0, used = 0;
     void release() {
-        if (base) munmap(base, size);
+        if (base) __asan_unpoison_memory_region(base, size), munmap(base, size);
         base = nullptr, size = 0;
     }
 
@@ -70,6 +78,7 @@ class Arena {
     void begin(size_t bytes) {  // throws std::bad_alloc
         used = 0;
         bytes = (bytes + PAGE - 1) / PAGE * PAGE;
+        if (base) __asan_poison_memory_region(base, size);
         if (bytes <= size) return;
         release();
         void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -78,12 +87,14 @@ class Arena {
         madvise(p, bytes, MADV_HUGEPAGE);
 #endif
         base = (char*)p, size = bytes;
+        __asan_poison_memory_region(base, size);
     }
     void end() {
         if (size > KEEP) release();
     }
     template <class T> T* take(size_t count) {
         T* p = (T*)(base + used);
+        if (base) __asan_unpoison_memory_region(p, count * sizeof(T));
         used += (count * sizeof(T) + 127) / 64 * 64;
         return p;
     }
