@@ -104,6 +104,7 @@ struct Forward {
         for (long k = 0; k < a.T; k += chunk) {
             const long stop = k + chunk < a.T ? k + chunk : a.T;
             inputs(share, p, mine, k, stop);
+            if (!rows_split) barrier->wait(size);
             const real* at = mine;
             for (long s = k; s < stop; s++) {
                 const long n = share.count(steps.active(steps.time(s)));
@@ -129,30 +130,13 @@ struct Forward {
             const long t = steps.time(k), n = share.count(steps.active(t));
             for (long i = 0; i < n; i++, m++) in[m] = steps.at(x, t, share.row(i)), out[m] = to + m * Cell::GATES * HW;
         }
-        // a thread that owns units computes the panels that cover them: its vectors are first_unit .. last_unit
-        const int first = share.begin(unit_panels(HV)) * UV, last = share.end(unit_panels(HV)) * UV;
+        // threads that own units divide the tokens here
+        const long low = rows_split ? 0 : m * share.rank / share.team, high = rows_split ? m : m * (share.rank + 1) / share.team;
         for (int g = 0; g < Cell::GATES; g++)
             for (int q = 0; q < gates.count; q++) {
-                if (gates.first(q) >= last || gates.first(q) + gates.width(q) <= first) continue;
                 const long column = g * HW + gates.first(q) * (long)L;
-                if (rows_split || (gates.first(q) >= first && gates.first(q) + gates.width(q) <= last))
-                    product(in, 0, W + column * a.I, gates.width(q), a.I, b_ih + column, out, column, m);
-                else shared_panel(in, out, m, g, q, first, last);
+                product(in + low, 0, W + column * a.I, gates.width(q), a.I, b_ih + column, out + low, column, high - low);
             }
-    }
-    // A panel that two threads need: computed aside, and only this thread's vectors are written.
-    void shared_panel(const real** in, real** out, long m, int g, int q, int first, int last) {
-        const long column = g * HW + gates.first(q) * (long)L;
-        alignas(64) real aside[8 * 4 * L];
-        real* rows[8];
-        for (int i = 0; i < 8; i++) rows[i] = aside + i * 4 * L;
-        for (long r = 0; r < m; r += 8) {
-            const long n = m - r < 8 ? m - r : 8;
-            product(in + r, 0, W + column * a.I, gates.width(q), a.I, b_ih + column, rows, 0, n);
-            for (long i = 0; i < n; i++)
-                for (int v = 0; v < gates.width(q); v++)
-                    if (gates.first(q) + v >= first && gates.first(q) + v < last) store(out[r + i] + column + v * L, load(rows[i] + v * L));
-        }
     }
 
     void step(const Share& share, const real** p, const real* xt, real* room, long k, long n) {

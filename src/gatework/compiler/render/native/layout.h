@@ -103,6 +103,6 @@ static int team_for(const Call& a, double flops_per_step, long panels) {
     if (a.threads <= 1 || flops_per_step * a.T < 400e3) return 1;
     if (a.B >= 16 * a.threads) return a.threads;
     const long most = panels < a.threads ? panels : a.threads;
-    if (most > 1 && flops_per_step >= 60e3) return most;  // a barrier costs about what 10,000 multiplications do
+    if (most > 1 && flops_per_step >= 100e3) return most;  // a barrier costs about what 10,000 multiplications do
     return a.B >= 4 * a.threads ? a.threads : 1;
 }
