@@ -85,6 +85,8 @@ def choose(cell: Cell, x: Tensor, backend: Backend = "auto") -> Kernel | None:
         choice: Kernel | Refusal = _refuse(
             Unsupported(f"the input is on {x.device}; kernels are compiled for the CPU so far.")
         )
+    elif not torch.compiler.is_compiling() and torch._C._functorch.peek_interpreter_stack() is not None:
+        choice = _refuse(Unsupported("kernels do not go through torch.func's transformations so far."))
     else:
         choice = kernel_or_refusal(cell, x.dtype)
     if isinstance(choice, Kernel):
