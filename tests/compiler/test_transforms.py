@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
+from gatework.cells import Cell
 from gatework.compiler import native
 from gatework.compiler.launch import kernel_or_refusal
 from gatework.compiler.ragged import Ragged
@@ -94,3 +96,30 @@ def test_transformations_of_torch_func_run_on_the_reference():
     layer.backend = "cpp"
     with pytest.raises(Unsupported, match=r"torch\.func"):
         torch.func.grad(loss)(params)
+
+
+def test_a_compiled_model_may_be_the_first_use_of_a_cell():
+    class New(Cell):
+        state = "h"
+        gates = ("a",)
+
+        def step(self, x, s, U):
+            return torch.tanh(x.a + 0.75 * (U.a @ s.h))
+
+    layer = Recurrent(New, 3, 4, backend="cpp")
+    x = torch.randn(5, 2, 3)
+    y, _ = torch.compile(layer, fullgraph=True, backend="aot_eager")(x)
+    torch.testing.assert_close(y, layer(x)[0])
+
+
+def test_fake_tensors_may_be_the_first_use_of_a_cell():
+    class Newer(Cell):
+        state = "h"
+        gates = ("a",)
+
+        def step(self, x, s, U):
+            return torch.tanh(x.a + 0.625 * (U.a @ s.h))
+
+    with FakeTensorMode():
+        y, h = Recurrent(Newer, 3, 4, backend="cpp")(torch.randn(5, 2, 3))
+    assert (tuple(y.shape), tuple(h.shape)) == ((5, 2, 4), (1, 2, 4))

@@ -120,3 +120,14 @@ def test_subnormal_numbers(functions):
         functions("log", tiny), np.log(tiny.astype(np.longdouble)).astype(functions.real), rtol=1e-6
     )
     assert (functions("exp", [-740.0, -1000.0]) <= np.finfo(functions.real).tiny * 2).all()
+
+
+@pytest.mark.parametrize("name", ["exp", "expm1"])
+def test_right_up_to_the_largest_finite_result(functions, name: str):
+    last = np.log(np.longdouble(np.finfo(functions.real).max)).astype(functions.real)
+    x = np.array([last - functions.real(1e-3), last - functions.real(0.3), last + functions.real(1e-3)], functions.real)
+    found = functions(name, x)
+    expected = truth(name, x[:2])
+    # an argument's own rounding is worth |x| units of the result
+    np.testing.assert_allclose(found[:2].astype(np.longdouble), expected, rtol=4 * float(np.finfo(functions.real).eps))
+    assert found[2] == INF

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import stat
 import subprocess
@@ -161,6 +162,15 @@ _loaded: dict[str, Kernel] = {}
 _lock = threading.Lock()
 
 
+def _renew_lock() -> None:
+    """In a forked child: the thread that may have held the lock does not exist there."""
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
+
+
 def kernel(cell: Cell, dtype: torch.dtype) -> Kernel:
     """The kernel of a cell for a dtype: from memory, from disk, or built now.
 
@@ -192,6 +202,7 @@ def _key(name: str, content: str, dtype: torch.dtype) -> str:
     status = Path(path).stat() if path else None
     tool = (path, status.st_size, status.st_mtime_ns) if status else None
     parts = (content, torch.__version__, machine(), tool, command(dtype), _version())
+    name = re.sub(r"[^\w.-]", "_", name)  # it becomes part of file names
     return f"{name}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:24]}"
 
 

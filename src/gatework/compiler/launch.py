@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _disable_current_modes
 
 from gatework.cells.cell import Cell
 from gatework.compiler import native
@@ -102,14 +103,19 @@ def choose(cell: Cell, x: Tensor, backend: Backend = "auto") -> Kernel | None:
 
 def kernel_or_refusal(cell: Cell, dtype: torch.dtype) -> Kernel | Refusal:
     """The kernel of a cell, or why there is none; decided once for each cell, its options and dtype."""
-    options = (dtype, *(getattr(cell, name) for name in cell.options))
+    options = (dtype, *(repr(getattr(cell, name)) for name in cell.options))
     known = _chosen.setdefault(cell, {})
     if options not in known:
         try:
-            known[options] = kernel(cell, dtype)
+            with _disable_current_modes():  # tracing and sample values are not part of what a mode watches
+                known[options] = kernel(cell, dtype)
         except (Unsupported, BuildError) as error:
             known[options] = _refuse(error)
     return known[options]
+
+
+# What torch.compiler.assume_constant_result sets, without importing all of dynamo: a compiled model may be its first use.
+kernel_or_refusal._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _refuse(error: Unsupported | BuildError) -> Refusal:

@@ -183,9 +183,9 @@ def trace(cell: Cell) -> Traced:
         raise
     except RuntimeError as error:
         first = str(error).strip().splitlines()[0]
-        raise Unsupported(
-            f"`step` cannot be traced: {first} Python control flow must not depend on tensor values."
-        ) from error
+        branches = any(word in first for word in ("tracing tensor", "data-dependent", "ambiguous"))
+        hint = " Python control flow must not depend on tensor values." if branches else ""
+        raise Unsupported(f"`step` cannot be traced: {first}{hint}") from error
     labels = (
         [f"x_{g}" for g in cell.gate_names]
         + [f"s_{s}" for s in cell.states]
