@@ -114,7 +114,7 @@ def kernel_or_refusal(cell: Cell, dtype: torch.dtype) -> Kernel | Refusal:
     return known[options]
 
 
-# What torch.compiler.assume_constant_result sets, without importing all of dynamo: a compiled model may be its first use.
+# As torch.compiler.assume_constant_result does, which would import all of dynamo: a compiled model may come first.
 kernel_or_refusal._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
