@@ -74,7 +74,7 @@ def test_wrong_values_say_what_came_and_what_was_expected(name: str, value: obje
 
 
 def test_every_wrong_value_is_named_at_once():
-    with pytest.raises(ConfigError, match=r"horizon is 0.*seed is -1.*dropout is 2"):
+    with pytest.raises(ConfigError, match=r"horizon is 0.*dropout is 2.*seed is -1"):
         Forecaster(horizon=0, dropout=2, seed=-1).settings()
 
 

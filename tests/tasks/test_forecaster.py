@@ -110,7 +110,12 @@ def test_run_folder_holds_everything(model):
     card = (model.run_.path / "README.md").read_text()
     assert "| MAE |" in card and facts["data"]["hash"] in card and f"gatework predict {model.run_.path}" in card
     rows = model.run_.read_jsonl("metrics.jsonl")
-    assert [(row["epoch"], row["step"], "refit" in row) for row in rows] == [(1, 4, False), (2, 8, False), (1, 2, True)]
+    assert [(row["epoch"], row["step"], "refit" in row) for row in rows] == [
+        (1, 4, False),
+        (2, 8, False),
+        (1, 4, True),
+        (2, 8, True),
+    ]
     assert flatten(model.config_)["context"] == read_yaml(model.run_.path / "config.yaml")["context"] == 14
     assert list_runs(model.run_.path.parent)[0].status == "finished"
 
@@ -202,7 +207,7 @@ def test_recursive_goes_on_from_its_own_forecasts(tmp_path: Path, data):
 def test_members_are_averaged(tmp_path: Path, data):
     model = small(tmp_path, members=2, calibrate=False).fit(data)
     rows = model.run_.read_jsonl("metrics.jsonl")
-    assert [row["member"] for row in rows] == [1, 1, 2, 2, 1, 2] and rows[0]["loss"] != rows[2]["loss"]
+    assert [row["member"] for row in rows] == [1, 1, 2, 2, 1, 1, 2, 2] and rows[0]["loss"] != rows[2]["loss"]
     both = model.predict(data)["y_hat"].to_numpy()
     assert len(load(model.run_.path).nets_) == 2
     whole = model.nets_

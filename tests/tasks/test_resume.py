@@ -37,7 +37,7 @@ def killed_after(lines: int, data: Path, runs: Path, how: signal.Signals) -> tup
         assert said[-1], "".join(said)
     time.sleep(0.05)
     process.send_signal(how)
-    _, rest = process.communicate(timeout=120)
+    _, rest = process.communicate(timeout=280)
     return process.returncode, "".join(said) + rest
 
 
@@ -52,13 +52,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Run:
     runs = tmp_path_factory.mktemp("whole")
     process = start(data, runs)
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=280)
     assert process.returncode == 0, said
     assert "\r" not in said and "\x1b" not in said, "a log that is no terminal has no control characters"
     return Run.open(runs / "forecaster-001")
 
 
-@pytest.mark.parametrize(("epochs", "how"), [(4, signal.SIGKILL), (55, signal.SIGKILL), (6, signal.SIGINT)])
+@pytest.mark.parametrize(("epochs", "how"), [(2, signal.SIGKILL), (17, signal.SIGKILL), (4, signal.SIGINT)])
 def test_resumed_equals_uninterrupted(tmp_path: Path, data: Path, uninterrupted: Run, epochs: int, how: signal.Signals):
     code, said = killed_after(epochs, data, tmp_path, how)
     assert code != 0
@@ -74,7 +74,7 @@ def test_resumed_equals_uninterrupted(tmp_path: Path, data: Path, uninterrupted:
     expected, got = uninterrupted.read_tensors(WEIGHTS), model.run_.read_tensors(WEIGHTS)
     assert expected.keys() == got.keys() and all(torch.equal(expected[name], got[name]) for name in expected)
     losses = [[row["loss"] for row in one.read_jsonl("metrics.jsonl")] for one in (uninterrupted, model.run_)]
-    assert losses[0] == losses[1] and len(losses[0]) == 70
+    assert losses[0] == losses[1] and len(losses[0]) == 18
     assert model.run_.facts["score"] == uninterrupted.facts["score"]
     assert resume(run.path).run_.facts["status"] == "finished"  # said, and loaded
 

@@ -10,9 +10,9 @@ from tests.tasks.small import small
 if __name__ == "__main__":
     small(
         Path(sys.argv[2]),
-        max_epochs=25,
+        max_epochs=8,
         members=2,
-        refit=0.4,
+        refit="further",
         checkpoint_seconds=0,
         dropout=0.2,
         average=0.9,

@@ -206,8 +206,9 @@ def _scale(panel: Panel, series: int, before: int, season: int) -> float:
 
 def _column_means(values: Array) -> list[float | None]:
     known = np.isfinite(values)
-    means = np.where(known, values, 0).sum(0) / np.maximum(known.sum(0), 1)
-    return [mean if any_known else None for mean, any_known in zip(means.tolist(), known.any(0).tolist(), strict=True)]
+    counts = known.sum(0)
+    means = np.where(known, values, 0).sum(0) / np.maximum(counts, 1)
+    return [float(mean) if count else None for mean, count in zip(means, counts, strict=True)]
 
 
 def _nulls(values: Array) -> list[float | None]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 
 _PICTURES = 10  # what follows the training takes about as long as drawing so many pictures; kept back from a limit
 _MOST_CLOSING = 0.4  # of the limit
-_AGAIN = 0.3  # of the learning rate, when training goes on with the held-out part
+_FURTHER_STEPS, _FURTHER_RATE = 0.3, 0.3  # of the steps and the learning rate, when training goes further
+
+Refit = Literal["further", "afresh", "never"]
 
 WEIGHTS, MODEL, CONFIG = "model/weights.safetensors", "model/model.json", "config.yaml"
 
@@ -48,11 +50,9 @@ class TaskConfig(BaseModel):
         default=None, ge=1, le=100, description="networks trained with different seeds and averaged; none = chosen"
     )
     holdout: int | None = Field(default=None, ge=0, description="size of the held-out part; none = chosen")
-    refit: float = Field(
-        default=0.0,
-        ge=0,
-        le=10,
-        description="once the held-out part is scored, training goes on with it for this share of the steps; 0 = never",
+    refit: Refit | None = Field(
+        default=None,
+        description="the held-out part, once scored: train further with it, afresh on all, or never; none = chosen",
     )
     runs: str = Field(default="runs", min_length=1, description="folder in which the run's folder is made")
     training: Training = Training()
@@ -203,37 +203,37 @@ class Task(Estimator):
         return self
 
     def _jobs(self, dataset: Any) -> list[Job]:
-        """A training for each member; then, with `refit`, the same networks go on with the held-out part as well."""
+        """A training for each member; then, as `refit` says, one for each with the held-out part as well."""
         from gatework.train.jobs import Job
 
         members, training = self.config_.members or 1, self.config_.training
-        share = self.config_.refit if self.config_.holdout else 0.0
+        refit: Refit = self.config_.refit if self.config_.holdout else "never"
 
-        def first(seed: int) -> Callable[[Done], tuple[Problem, Training]]:
+        def first(seed: int, whole: bool) -> Callable[[Done], tuple[Problem, Training]]:
             own = training.model_copy(update={"seed": seed})
-            return lambda done: (self.problem(dataset, seed, whole=False), own)
+            return lambda done: (self.problem(dataset, seed, whole), own)
 
-        def again(seed: int, member: int) -> Callable[[Done], tuple[Problem, Training]]:
+        def further(seed: int, member: int) -> Callable[[Done], tuple[Problem, Training]]:
             def make(done: Done) -> tuple[Problem, Training]:
                 before, outcome = done[member]
                 problem = self.problem(dataset, seed, whole=True)
                 problem.net.load_state_dict(before.net.state_dict())
-                steps = max(round(share * outcome.steps), 1)
-                rate = _AGAIN * outcome.learning_rate
+                steps = max(round(_FURTHER_STEPS * outcome.steps), 1)
+                rate = _FURTHER_RATE * outcome.learning_rate
                 update = {"seed": seed, "max_steps": steps, "max_epochs": None, "learning_rate": rate}
                 return problem, training.model_copy(update=update)
 
             return make
 
-        seeds = [training.seed + member for member in range(members)]
-        label = {member: {"member": member + 1} if members > 1 else {} for member in range(members)}
-        jobs = [Job(first(seed), seed, label[member]) for member, seed in enumerate(seeds)]
-        if share:
-            jobs += [
-                Job(again(seed, member), seed, {**label[member], "refit": True}, share)
-                for member, seed in enumerate(seeds)
-            ]
-        return jobs
+        jobs, again = [], []
+        for member in range(members):
+            seed, labels = training.seed + member, {"member": member + 1} if members > 1 else {}
+            jobs.append(Job(first(seed, False), seed, labels))
+            if refit == "further":
+                again.append(Job(further(seed, member), seed, {**labels, "refit": True}, _FURTHER_STEPS))
+            elif refit == "afresh":
+                again.append(Job(first(seed, True), seed, {**labels, "refit": True}))
+        return jobs + again
 
     def _save(self, run: Run, done: Done, said: list[str], seconds: float) -> None:
         from gatework.tasks.plots import picture

@@ -17,6 +17,7 @@ LEAST_PAST = 2  # rows before an origin, without which a window says nothing
 _FEW = 2000  # held-out values under which windows overlap, for more of them
 _CLEARLY_POSITIVE = 0.01  # of a series' mean: the least value that logarithms do not blow up
 _NEARLY_ALL = 0.95
+_SHORT = 100  # horizons of data in all: the last ones matter so much that training starts again with them
 
 
 def choose(config: ForecasterConfig, panel: Panel) -> ForecasterConfig:
@@ -37,11 +38,12 @@ def choose(config: ForecasterConfig, panel: Panel) -> ForecasterConfig:
             "holdout": holdout,
             "seasons": tuple(m for m in seasons if 1 < m <= context),
             "members": config.members or recipe.members,
+            "refit": config.refit or ("afresh" if lengths.sum() < _SHORT * horizon else "further"),
             "columns": config.columns.model_copy(update={"season": season}),
             "model": model.model_copy(
                 update={
                     "log": log,
-                    "centre": ("last" if recipe.last else "mean") if model.centre == "auto" else model.centre,
+                    "centre": recipe.centre if model.centre == "auto" else model.centre,
                     "hidden_size": model.hidden_size or recipe.hidden_size,
                 }
             ),
@@ -103,6 +105,6 @@ def _say(config: ForecasterConfig) -> None:
     say(
         f"recipe: context {config.context}, seasons {seasons}, {config.members} networks of {model.hidden_size} units "
         f"x {length} of {training.batch_size} windows, learning rate {rate}, "
-        f"{'logarithms, ' if model.log else ''}windows centred on their {model.centre}"
-        f"{' value' if model.centre == 'last' else ''}"
+        f"{'logarithms, ' if model.log else ''}windows centred on their "
+        f"{ {'season': 'last season', 'mean': 'mean', 'last': 'last value'}[model.centre] }"
     )

@@ -235,9 +235,9 @@ def _type_word(part: Any) -> str:
     if typing.get_origin(part) is Literal:
         return ", ".join(str(word) for word in typing.get_args(part))
     if typing.get_origin(part) in (list, tuple):
-        return "list of " + _MANY.get(_type_word(typing.get_args(part)[0]), "values")
+        return f"list of {_MANY.get(_type_word(typing.get_args(part)[0]), 'values')}"
     name = str(getattr(part, "__name__", part))
-    return _WORDS.get(name, name)
+    return str(_WORDS.get(name, name))
 
 
 def _from_text(value: Any, field: Setting) -> Any:

@@ -60,7 +60,7 @@ class Fitted:
             dropout=model.dropout,
             segment=None if model.segment == "auto" else model.segment,
             log=bool(model.log),
-            last=model.centre == "last",
+            centre="mean" if model.centre == "auto" else model.centre,
         )
 
     def windows(self, panel: Panel) -> Windows:

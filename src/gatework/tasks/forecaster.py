@@ -15,7 +15,7 @@ from gatework.tasks.columns import Columns
 from gatework.train.settings import Training
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from gatework.data import Panel
     from gatework.tasks.backtest import Backtest
@@ -39,8 +39,9 @@ class Network(BaseModel):
     log: bool | Literal["auto"] = Field(
         default="auto", description="work on logarithms; auto = where every value is clearly positive"
     )
-    centre: Literal["auto", "mean", "last"] = Field(
-        default="auto", description="what a window is centred on: its mean or its last value; auto = from its seasons"
+    centre: Literal["auto", "season", "mean", "last"] = Field(
+        default="auto",
+        description="centre of a window: mean of its last season, of all of it, or last value; auto = by size of the data",
     )
 
 
@@ -77,12 +78,6 @@ class ForecasterConfig(TaskConfig):
         ge=0,
         le=1000,
         description="horizons held out at the end of each series to stop early, score and calibrate; none = 1 to 3",
-    )
-    refit: float = Field(
-        default=0.3,
-        ge=0,
-        le=10,
-        description="once the held-out part is scored, training goes on with it for this share of the steps; 0 = never",
     )
     columns: Columns = Columns()
     model: Network = Network()
@@ -143,7 +138,9 @@ class Forecaster(Task):
 
     def problem(self, dataset: Panel, seed: int, whole: bool) -> Problem:
         """Windows drawn at random from before the held-out part, scored by forecasting that; or from everywhere."""
-        from gatework.data import Sampler, Windows
+        import torch
+
+        from gatework.data import Sampler, Scales, Windows
         from gatework.nn.forecast import forecast_loss
         from gatework.tasks.choices import parts
         from gatework.tasks.fitted import Fitted, block
@@ -159,6 +156,13 @@ class Forecaster(Task):
         size, steps = config.training.batch_size or 1, config.training.steps_per_epoch or 1
         sampler = Sampler(split.train, size, size * steps, seed, balance="root")
 
+        scale = None if config.model.log else torch.from_numpy(Scales.of(dataset, split.train_ends).scale).float()
+
+        def batch(numbers: Tensor) -> dict[str, Tensor]:
+            series, origins = split.train.locate(numbers)
+            own = {} if scale is None else {"scale": scale[series]}
+            return {**windows.batch(series, origins), **own}
+
         def validate(net: nn.Module) -> dict[str, float]:
             return {"scaled_loss": self.fitted_.backtest([net], windows, split.holdout).scaled_loss()}
 
@@ -166,7 +170,7 @@ class Forecaster(Task):
             self.fitted_.network(),
             forecast_loss,
             sampler,
-            lambda numbers: windows.batch(*split.train.locate(numbers)),
+            batch,
             validate if len(split.holdout) else None,
             "scaled_loss",
             "windows",
@@ -248,9 +252,7 @@ class Forecaster(Task):
         panel, horizon = fitted.schema.read(data), config.horizon
         panel = panel.check_length(horizon + 1, f"horizon {horizon} + 1 of the past", config.columns.drop_short)
         if panel.data_hash() == (self.run_.facts.get("data") or {}).get("hash"):
-            say(
-                f"these are the data of the training: all but the last {config.holdout} x {horizon} rows were trained on"
-            )
+            say("these are the data of the training: the scores are those of a model that has seen them")
         return fitted.backtest(self.nets_, fitted.windows(panel), rolling(panel, horizon, windows, step))
 
     def learned(self) -> dict[str, Any]:

@@ -94,7 +94,8 @@ def _reach(truth: Array, median: Array, end: Array) -> Array:
     distance = end - median
     # of the same forecast, for series may differ a million times in size
     floor = 1e-3 * np.abs(distance).mean(1, keepdims=True) + 1e-12
-    return (truth - median) * np.sign(distance) / np.maximum(np.abs(distance), floor)
+    reach: Array = (truth - median) * np.sign(distance) / np.maximum(np.abs(distance), floor)
+    return reach
 
 
 def _factors(reach: Array, known: NDArray[np.bool_], share: float) -> Array:
@@ -104,7 +105,8 @@ def _factors(reach: Array, known: NDArray[np.bool_], share: float) -> Array:
         sample = _around(reach, known, step)
         rank = min(np.ceil((len(sample) + 1) * share) / len(sample), 1.0)
         factors.append(np.quantile(sample, rank, method="inverted_cdf"))
-    return np.clip(factors, 0.0, _LARGEST)
+    clipped: Array = np.clip(factors, 0.0, _LARGEST)
+    return clipped
 
 
 def _around(values: Array, known: NDArray[np.bool_], step: int) -> Array:
