@@ -57,7 +57,7 @@ SHAPES = (
 # Lengths of a ragged batch are uniform in 10..T.
 RAGGED = (_square(200, 64, 128), _square(200, 32, 256))
 # torch.compile unrolls the time loop: its compile time grows with T, to minutes at T = 100.
-COMPILED = (_square(16, 32, 256),)
+COMPILED = (_square(16, 1, 128), _square(16, 16, 128), _square(16, 32, 256))
 STREAM = _square(50, 1, 128)
 
 QUICK = (Shape(5, 2, 3, 8), Shape(7, 5, 16, 17))
