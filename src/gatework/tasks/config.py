@@ -257,7 +257,7 @@ def _named(entry: Any, known: Mapping[str, Setting]) -> str:
 
 def _problem(entry: Any, known: Mapping[str, Setting], flat: Mapping[str, Any]) -> str:
     name = _named(entry, known)
-    message = entry["msg"].removeprefix("Value error, ")
+    message = str(entry["msg"]).removeprefix("Value error, ")
     if not name:
         return message
     detail = f" ({message})" if entry["type"] == "value_error" else ""

@@ -41,7 +41,7 @@ class Network(BaseModel):
     )
     centre: Literal["auto", "season", "mean", "last"] = Field(
         default="auto",
-        description="centre of a window: mean of its last season, of all of it, or last value; auto = by size of the data",
+        description="a window's centre: mean of its last season, of all of it, or last value; auto = by size of the data",
     )
 
 
