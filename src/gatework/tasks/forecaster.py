@@ -41,7 +41,7 @@ class Network(BaseModel):
     )
     centre: Literal["auto", "season", "mean", "last"] = Field(
         default="auto",
-        description="a window's centre: mean of its last season, of all of it, or last value; auto = by size of the data",
+        description="what windows are centred on: mean of the last season, mean of all, last value; auto = by size",
     )
 
 
