@@ -22,9 +22,17 @@ def peer_rows(data: str, peer: str, scores: Mapping[str, float], note: str) -> l
         ours = float(same[-1]["median"]) if same and same[-1]["median"] else None
         rows.append(
             {
-                **{"suite": "forecast", "cell": "lstm", "backend": "auto", "mode": data, "threads": 1},
-                **{"metric": metric, "median": "" if ours is None else ours},
-                **{"peer": peer, "peer_median": figure, "ratio": "" if ours is None else ours / figure, "note": note},
+                "suite": "forecast",
+                "cell": "lstm",
+                "backend": "auto",
+                "mode": data,
+                "threads": 1,
+                "metric": metric,
+                "median": "" if ours is None else ours,
+                "peer": peer,
+                "peer_median": figure,
+                "ratio": "" if ours is None else ours / figure,
+                "note": note,
             }
         )
     return rows
