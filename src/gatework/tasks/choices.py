@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,6 +60,14 @@ def choose(config: ForecasterConfig, panel: Panel) -> ForecasterConfig:
     )
     _say(chosen)
     return chosen
+
+
+def without_calendar(panel: Panel, horizon: int) -> Panel:
+    """`panel`, its calendar left out where there are few horizons of data: a network would learn the few by heart."""
+    if not panel.schema.calendar or panel.lengths.sum() >= _SHORT * horizon:
+        return panel
+    say(f"calendar: left out, fewer than {_SHORT} horizons of data")
+    return replace(panel, schema=replace(panel.schema, calendar=()))
 
 
 def parts(config: ForecasterConfig, panel: Panel, whole: bool = False) -> Split:

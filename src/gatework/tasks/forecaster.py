@@ -113,7 +113,7 @@ class Forecaster(Task):
     def read(self, data: Any) -> Panel:
         """The series, long enough to train on."""
         from gatework.cells import find
-        from gatework.tasks.choices import LEAST_PAST
+        from gatework.tasks.choices import LEAST_PAST, without_calendar
 
         config = self.config_
         find(config.model.cell)
@@ -128,7 +128,7 @@ class Forecaster(Task):
                 f"context {config.context} + horizon {config.horizon} is more than the {longest} rows of the longest "
                 "series, so no window would be full. Expected less; give a smaller context, or leave it at auto."
             )
-        return panel
+        return without_calendar(panel, config.horizon)
 
     def decide(self, dataset: Panel) -> ForecasterConfig:
         """The settings that the data decide."""
