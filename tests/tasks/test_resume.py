@@ -18,6 +18,7 @@ from gatework.tasks import load, resume
 from tests.tasks.small import seasonal
 
 ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.timeout(1200)  # processes are started, killed and waited for
 WEIGHTS = "model/weights.safetensors"
 
 
@@ -37,7 +38,7 @@ def killed_after(lines: int, data: Path, runs: Path, how: signal.Signals) -> tup
         assert said[-1], "".join(said)
     time.sleep(0.05)
     process.send_signal(how)
-    _, rest = process.communicate(timeout=280)
+    _, rest = process.communicate(timeout=600)
     return process.returncode, "".join(said) + rest
 
 
@@ -52,7 +53,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Run:
     runs = tmp_path_factory.mktemp("whole")
     process = start(data, runs)
-    _, said = process.communicate(timeout=280)
+    _, said = process.communicate(timeout=600)
     assert process.returncode == 0, said
     assert "\r" not in said and "\x1b" not in said, "a log that is no terminal has no control characters"
     return Run.open(runs / "forecaster-001")

@@ -16,6 +16,7 @@ import torch
 from gatework.run import Run
 
 ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.timeout(1200)  # processes are started, killed and waited for
 
 
 def start(run: Run, *arguments: str) -> subprocess.Popen[str]:
@@ -28,7 +29,7 @@ def start(run: Run, *arguments: str) -> subprocess.Popen[str]:
 
 def finish(run: Run) -> dict[str, torch.Tensor]:
     process = start(run)
-    output, errors = process.communicate(timeout=120)
+    output, errors = process.communicate(timeout=600)
     assert process.returncode == 0 and "finished" in output, errors
     return run.read_tensors("model/weights.safetensors")
 
@@ -51,7 +52,7 @@ def same(run: Run, expected: tuple[dict[str, torch.Tensor], list[float]]) -> Non
 def test_killed_inside_a_save(tmp_path: Path, uninterrupted, rename: int):
     run = Run.create("toy", tmp_path)
     process = start(run, str(rename))
-    process.communicate(timeout=120)
+    process.communicate(timeout=600)
     assert process.returncode == -signal.SIGKILL
     same(run, uninterrupted)
 
@@ -66,7 +67,7 @@ def test_killed_at_random_moments(tmp_path: Path, uninterrupted):
         process.stdout.readline()  # "training"
         time.sleep(moments.uniform(0.02, 0.4))
         process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=120)
+        process.communicate(timeout=600)
         kills += process.returncode == -signal.SIGKILL
     assert kills, "every process was done before it could be killed: make the run longer"
     same(run, uninterrupted)
@@ -78,7 +79,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path, uninterrupted):
     assert process.stdout is not None and process.stderr is not None
     lines = [process.stderr.readline() for _ in range(2)]  # two epochs are done
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=600)
     assert "epoch" in lines[0]
     assert process.returncode != 0
     assert f"Continue with: gatework resume {run.path}" in errors
