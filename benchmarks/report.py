@@ -111,10 +111,12 @@ def draw(rows: list[Row], path: Path) -> None:
     """Bars of the ratio to torch.nn by shape, one panel for each cell and mode, a line at 1."""
     from matplotlib.figure import Figure
 
-    panels: dict[tuple[str, str], dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
+    panels: dict[tuple[str, str], dict[str, dict[str, float]]]
+    panels = defaultdict(lambda: defaultdict(dict))
     for row in rows:
         if row["suite"] == "kernels" and row["ratio"] and row["peer"].startswith("torch.nn"):
             panels[row["cell"], row["mode"]][row["threads"]][row["shape"]] = float(row["ratio"])
+    panels = {key: panel for key, panel in panels.items() if any(len(ratios) > 3 for ratios in panel.values())}
     if not panels:
         return
     columns = min(2, len(panels))
