@@ -347,10 +347,10 @@ def test_calendar_features_follow_the_wall_clock():
 @pytest.mark.parametrize(
     ("alias", "days", "expected"),
     [("h", 800, ("hour", "weekday", "day", "year")), ("h", 20, ("hour", "weekday")), ("D", 5, ()),
-     ("D", 100, ("weekday", "day")), ("B", 800, ("weekday", "day", "year")), ("W", 900, ("day", "year")),
+     ("D", 100, ("weekday",)), ("B", 800, ("weekday", "day", "year")), ("W", 900, ("day", "year")),
      ("MS", 900, ("year",)), ("YS", 9000, ())],
 )  # fmt: skip
-def test_only_cycles_that_were_seen_twice_become_features(alias, days, expected):
+def test_only_cycles_that_were_seen_often_become_features(alias, days, expected):
     assert cycles(parse(alias), days * 86_400_000_000) == expected
 
 

@@ -9,15 +9,19 @@ from numpy.typing import NDArray
 from gatework.data.frequency import DAY, Frequency, Ints
 
 CYCLES = {"hour": DAY, "weekday": 7 * DAY, "day": 30 * DAY, "year": 365 * DAY}  # approximate lengths, microseconds
-_REPEATS = 2  # a cycle seen less often than this is a trend to a network, not a season
+# a cycle seen less often is a trend to a network, not a season; the few months of a year it learns by heart
+_REPEATS = {"hour": 2, "weekday": 2, "day": 24, "year": 2}
 
 
 def cycles(frequency: Frequency, span: int) -> tuple[str, ...]:
-    """The cycles that data of this frequency and span (microseconds) can tell: 2 steps long, and seen twice."""
+    """The cycles that data of this frequency and span (microseconds) can tell: two steps long, and seen twice.
+
+    The days of the month must be seen in two years.
+    """
     if not frequency.is_dates:
         return ()
     step = {"month": 28 * DAY * frequency.step, "business day": DAY}.get(frequency.unit, frequency.step)
-    return tuple(name for name, length in CYCLES.items() if 2 * step <= length and span >= _REPEATS * length)
+    return tuple(name for name, length in CYCLES.items() if 2 * step <= length and span >= _REPEATS[name] * length)
 
 
 def feature_names(names: tuple[str, ...]) -> list[str]:
