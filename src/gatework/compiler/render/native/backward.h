@@ -368,18 +368,4 @@ struct Backward {
     }
 };
 
-extern "C" int gatework_backward(const Call* call) {
-    try {
-        Backward work(*call);
-        Arena measure;
-        work.reserve(measure);
-        arena.begin(measure.taken());
-        work.reserve(arena);
-        new (work.barrier) Barrier;
-        on_team(work.team, [&](int rank, int size) { work.run(rank, size); });
-        arena.end();
-        return 0;
-    } catch (const std::bad_alloc&) {
-        return 1;
-    }
-}
+extern "C" int gatework_backward(const Call* call) { return perform<Backward>(*call); }

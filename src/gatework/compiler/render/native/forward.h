@@ -240,13 +240,10 @@ static void forward_one(const Call& a) {
 
 static thread_local Arena arena;
 
-extern "C" int gatework_forward(const Call* call) {
-    if (call->T == 1 && call->B <= 2 && !call->train && !call->batch_sizes) {
-        forward_one(*call);
-        return 0;
-    }
+// Run a Forward or Backward on a team; 1 when there is no memory for its buffers.
+template <class Work> static int perform(const Call& call) {
     try {
-        Forward work(*call);
+        Work work(call);
         Arena measure;
         work.reserve(measure);
         arena.begin(measure.taken());
@@ -258,4 +255,12 @@ extern "C" int gatework_forward(const Call* call) {
     } catch (const std::bad_alloc&) {
         return 1;
     }
+}
+
+extern "C" int gatework_forward(const Call* call) {
+    if (call->T == 1 && call->B <= 2 && !call->train && !call->batch_sizes) {
+        forward_one(*call);
+        return 0;
+    }
+    return perform<Forward>(*call);
 }
