@@ -7,7 +7,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from gatework.cells import Cell
-from gatework.compiler import native
+from gatework.compiler import operators
 from gatework.compiler.launch import kernel_or_refusal
 from gatework.compiler.ragged import Ragged
 from gatework.compiler.trace import Unsupported
@@ -32,7 +32,7 @@ def arguments(layer: Recurrent, lengths: list[int] | None, train: bool) -> tuple
     states = [torch.randn(B, H, requires_grad=train) for _ in layer.cell.states]
     names = ",".join(name.removesuffix("_l0") for name in params)
     weights = [p if train else p.detach() for p in params.values()]
-    return x, states, weights, ragged, names, kernel.key, False, False, False, train
+    return x, states, weights, [], None, ragged, names, "", kernel.key, False, False, False, train
 
 
 @pytest.mark.parametrize("lengths", [None, [4, 0, 2]], ids=["full", "ragged"])
@@ -41,7 +41,7 @@ def arguments(layer: Recurrent, lengths: list[int] | None, train: bool) -> tuple
 def test_opcheck(kind: type[Recurrent], train: bool, lengths: list[int] | None):
     given = arguments(kind(I, H), lengths, train)
     tests = ("test_schema", "test_autograd_registration", "test_faketensor")
-    torch.library.opcheck(native.recur_op, given, test_utils=tests)
+    torch.library.opcheck(operators.recur_op, given, test_utils=tests)
 
 
 @pytest.mark.parametrize("dynamic", [False, True])

@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from gatework.compiler.ragged import Ragged
 from gatework.compiler.render.cpp import CALL
 
 _home = os.getpid()
+_NONE: Mapping[str, Tensor] = MappingProxyType({})
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +33,7 @@ class Job:
 
 @dataclass(frozen=True)
 class _Sizes:
-    """Shape of one call: T steps of B rows (full_T with padding), N rows in all, and vectors of `lanes` numbers."""
+    """Shape of one call: T steps of B rows (full_T with padding) and N rows in all."""
 
     T: int
     full_T: int
@@ -39,19 +41,17 @@ class _Sizes:
     N: int
     I: int  # noqa: E741
     H: int
-    padded_H: int
 
     @classmethod
     def of(cls, job: Job, x: Tensor, H: int) -> _Sizes:
-        lanes = machine().vector_bytes // x.element_size()
-        ragged, padded_H = job.ragged, -(-H // lanes) * lanes
+        ragged = job.ragged
         if ragged is not None and ragged.packed:
             T = len(ragged.batch_sizes)
-            return cls(T, T, ragged.batch_sizes[0], x.shape[0], x.shape[1], H, padded_H)
+            return cls(T, T, ragged.batch_sizes[0], x.shape[0], x.shape[1], H)
         B, full_T = x.shape[:2] if job.batch_first else (x.shape[1], x.shape[0])
         if ragged is None:
-            return cls(full_T, full_T, B, full_T * B, x.shape[2], H, padded_H)
-        return cls(len(ragged.batch_sizes), full_T, B, sum(ragged.batch_sizes), x.shape[2], H, padded_H)
+            return cls(full_T, full_T, B, full_T * B, x.shape[2], H)
+        return cls(len(ragged.batch_sizes), full_T, B, sum(ragged.batch_sizes), x.shape[2], H)
 
 
 @lru_cache(maxsize=256)
@@ -140,13 +140,43 @@ class _Call:
             raise MemoryError("not enough memory for a kernel's buffers; use fewer or shorter sequences.")
 
 
-def forward(job: Job, x: Tensor, states: Sequence[Tensor], params: Mapping[str, Tensor], train: bool) -> list[Tensor]:
-    """Outputs, final states and, to train, what backward needs: saved [N, S, H'], then state sequences [N, H']."""
+def kept_shapes(kernel: Kernel, N: int, widths: Sequence[int], input_size: int, itemsize: int) -> list[tuple[int, ...]]:
+    """Shapes of what forward keeps for backward; the real call and its shape rule under tracing both ask here.
+
+    Args:
+        kernel: the kernel.
+        N: rows in all: the batch's time steps, without padding.
+        widths: units of each state.
+        input_size: features of the input.
+        itemsize: bytes of a number.
+
+    Returns:
+        saved values [N, S, H'], then the sequence of each state after the first [N, H'], widths padded to vectors.
+    """
+    padded = _padded(widths[0], itemsize)
+    return [(N, kernel.facts.saved, padded), *((N, _padded(width, itemsize)) for width in widths[1:])]
+
+
+def _padded(width: int, itemsize: int) -> int:
+    lanes = machine().vector_bytes // itemsize
+    return -(-width // lanes) * lanes
+
+
+def forward(
+    job: Job,
+    x: Tensor,
+    states: Sequence[Tensor],
+    params: Mapping[str, Tensor],
+    train: bool,
+    extra: Mapping[str, Tensor] = _NONE,
+    seed: Tensor | None = None,
+) -> list[Tensor]:
+    """Outputs, final states and, to train, what backward needs, in the shapes of `kept_shapes`."""
     H = states[0].shape[1]
     sizes = _Sizes.of(job, x, H)
     call = _Call(job, sizes, states)
     y = x.new_empty((*x.shape[:-1], H))
-    finals = [x.new_empty((sizes.B, H)) for _ in states]
+    finals = [x.new_empty(s.shape) for s in states]
     call.rows("x", x)
     call.rows("y", y)
     call.weights(job, params, H)
@@ -155,8 +185,8 @@ def forward(job: Job, x: Tensor, states: Sequence[Tensor], params: Mapping[str, 
         call.tensor("last", final, k)
     kept = []
     if train:
-        kept = [x.new_empty((sizes.N, job.kernel.facts.saved, sizes.padded_H))]
-        kept += [x.new_empty((sizes.N, sizes.padded_H)) for _ in states[1:]]
+        widths = [s.shape[1] for s in states]
+        kept = [x.new_empty(shape) for shape in kept_shapes(job.kernel, sizes.N, widths, sizes.I, x.itemsize)]
         call.values[call.at["train"]] = 1
         call.tensor("saved", kept[0])
         for k, sequence in enumerate(kept[1:], 1):
@@ -167,11 +197,12 @@ def forward(job: Job, x: Tensor, states: Sequence[Tensor], params: Mapping[str, 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which gradients somebody asked for: of x, of any initial state, of any parameter."""
+    """Which gradients somebody asked for: of x, of any initial state, of any parameter, of any extra input."""
 
     x: bool
     states: bool
     params: bool
+    extra: bool = False
 
 
 def backward(
@@ -182,8 +213,10 @@ def backward(
     results: Sequence[Tensor],
     gradients: Sequence[Tensor | None],
     wanted: Wanted,
-) -> tuple[Tensor | None, list[Tensor | None], list[Tensor | None]]:
-    """Gradients of x, of the states and of the parameters, from those of the outputs and final states."""
+    extra: Mapping[str, Tensor] = _NONE,
+    seed: Tensor | None = None,
+) -> tuple[Tensor | None, list[Tensor | None], list[Tensor | None], list[Tensor | None]]:
+    """Gradients of x, the states, the parameters and the extra inputs, from those of the outputs and final states."""
     H = states[0].shape[1]
     call = _Call(job, _Sizes.of(job, x, H), states)
     kept = results[1 + len(states) :]
@@ -209,4 +242,4 @@ def backward(
     if wanted.params:
         d_params = call.weight_gradients(job, params, H)
     call.run(job.kernel.backward)
-    return dx, d_states, d_params
+    return dx, d_states, d_params, []

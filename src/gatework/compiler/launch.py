@@ -41,31 +41,36 @@ def recur(
     batch_first: bool = False,
     reverse: bool = False,
     backend: Backend = "auto",
+    extra: Mapping[str, Tensor] | None = None,
+    seed: Tensor | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Run a cell over whole sequences.
 
     Args:
         cell: the equations.
         x: inputs [T, B, I], or packed rows [N, I] when `ragged` says so.
-        states: initial states, each [B, H].
+        states: initial states, each [B, its width]: H where the cell does not say otherwise.
         params: tensors by the names of `weights.parameter_shapes`.
         ragged: lengths of the sequences, or None when all are T long.
         batch_first: x is [B, T, I].
         reverse: run from each sequence's last step to its first.
         backend: "auto", "reference" or "cpp"; see `gatework.nn.Recurrent`.
+        extra: further inputs of each step by declaration and name ("e.dt"), each [T, B, size] in the layout of x.
+        seed: whole number [1], int64, that the cell's noise is made from; None for a cell without.
 
     Returns:
-        outputs in the layout of x, zero past a sequence's length, and the final states, each [B, H].
+        outputs in the layout of x and the width of the first state, zero past a sequence's length, and final states.
 
     Raises Unsupported or BuildError where backend="cpp" cannot run, with the reason.
     """
-    dtype = params["weight_ih"].dtype
-    if x.dtype != dtype or states[0].dtype != dtype:  # only autocast lets them differ; a kernel takes one dtype
-        x, *states = (t.to(dtype) for t in (x, *states))
+    dtype, extra = next((p.dtype for p in params.values()), x.dtype), extra or {}
+    if any(t.dtype != dtype for t in (x, *states, *extra.values())):  # only autocast lets them differ
+        x, *states = (t.to(dtype) for t in (x, *states))  # a kernel takes one dtype
+        extra = {name: t.to(dtype) for name, t in extra.items()}
     built = None if backend == "reference" else choose(cell, x, backend)
     if built is None or not x.shape[:-1].numel() or (ragged is not None and not ragged.batch_sizes):
-        return _reference(cell, x, states, params, ragged, batch_first, reverse)
-    return native.run(Job(built, batch_first, reverse, ragged), x, states, params)
+        return _reference(cell, x, states, params, extra, seed, ragged, batch_first, reverse)
+    return native.run(Job(built, batch_first, reverse, ragged), x, states, params, extra, seed)
 
 
 @dataclass(frozen=True)
@@ -127,19 +132,27 @@ def _reference(
     x: Tensor,
     states: Sequence[Tensor],
     params: Mapping[str, Tensor],
+    extra: Mapping[str, Tensor],
+    seed: Tensor | None,
     ragged: Ragged | None,
     batch_first: bool,
     reverse: bool,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
+    more: dict[str, Any] = {"extra": extra, "seed": seed} if extra or seed is not None else {}
     if ragged is not None and ragged.packed:
-        return reference.run(cell, x, ragged.batch_sizes, states, params, reverse)
-    x = x.transpose(0, 1) if batch_first else x
+        return reference.run(cell, x, ragged.batch_sizes, states, params, reverse, **more)
+    if batch_first:
+        x, extra = x.transpose(0, 1), {name: e.transpose(0, 1) for name, e in extra.items()}
     T, B = x.shape[:2]
     if ragged is None:
-        rows, finals = reference.run(cell, x.reshape(T * B, x.shape[-1]), (B,) * T, states, params, reverse)
+        if more:
+            more["extra"] = {name: e.reshape(T * B, e.shape[-1]) for name, e in extra.items()}
+        rows, finals = reference.run(cell, x.reshape(T * B, x.shape[-1]), (B,) * T, states, params, reverse, **more)
         y = rows.view(T, B, rows.shape[-1])
     else:
-        sorted_states = [ragged.sort(s) for s in states]
-        rows, finals = reference.run(cell, ragged.pack(x), ragged.batch_sizes, sorted_states, params, reverse)
+        if more:
+            more |= {"extra": {name: ragged.pack(e) for name, e in extra.items()}, "order": ragged.order}
+        ordered = [ragged.sort(s) for s in states]
+        rows, finals = reference.run(cell, ragged.pack(x), ragged.batch_sizes, ordered, params, reverse, **more)
         y, finals = ragged.pad(rows, T, B), tuple(ragged.unsort(f) for f in finals)
     return (y.transpose(0, 1).contiguous() if batch_first else y), finals

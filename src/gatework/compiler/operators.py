@@ -1,0 +1,141 @@
+"""Compiled kernels as `torch.library` operators: what torch.compile, torch.export and other tracing see of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gatework.compiler import call
+from gatework.compiler.build import loaded
+from gatework.compiler.call import Job, Wanted
+from gatework.compiler.ragged import Ragged
+
+
+def run(
+    job: Job,
+    x: Tensor,
+    states: Sequence[Tensor],
+    params: Mapping[str, Tensor],
+    extra: Mapping[str, Tensor],
+    seed: Tensor | None,
+    train: bool,
+) -> list[Tensor]:
+    """Call `recur_op` with a job's fields as plain arguments."""
+    ragged: list[Tensor] = []
+    if job.ragged is not None:
+        ragged = [job.ragged.sizes, job.ragged.offsets, job.ragged.lengths]
+        ragged += [job.ragged.order] if job.ragged.order is not None else []
+    packed = job.ragged is not None and job.ragged.packed
+    tensors = list(states), list(params.values()), list(extra.values())
+    names = ",".join(params), ",".join(extra)
+    rest = job.kernel.key, job.batch_first, job.reverse, packed, train
+    results: list[Tensor] = recur_op(x, *tensors, seed, ragged, *names, *rest)
+    return results
+
+
+def _job(key: str, batch_first: bool, reverse: bool, ragged: Sequence[Tensor], packed: bool) -> Job:
+    if not ragged:
+        return Job(loaded(key), batch_first, reverse, None)
+    order = ragged[3] if len(ragged) > 3 else None
+    lengths = Ragged(tuple(ragged[0].tolist()), ragged[0], ragged[1], ragged[2], order, packed)
+    return Job(loaded(key), batch_first, reverse, lengths)
+
+
+def _named(names: str, tensors: Sequence[Tensor]) -> dict[str, Tensor]:
+    return {name: t.contiguous() for name, t in zip(names.split(",") if names else (), tensors, strict=True)}
+
+
+@torch.library.custom_op("gatework::recur", mutates_args=(), device_types="cpu")
+def recur_op(
+    x: Tensor,
+    states: Sequence[Tensor],
+    params: Sequence[Tensor],
+    extra: Sequence[Tensor],
+    seed: Tensor | None,
+    ragged: Sequence[Tensor],
+    names: str,
+    extra_names: str,
+    key: str,
+    batch_first: bool,
+    reverse: bool,
+    packed: bool,
+    train: bool,
+) -> list[Tensor]:
+    """`call.forward` as an operator."""
+    job = _job(key, batch_first, reverse, ragged, packed)
+    first = [s.contiguous() for s in states]
+    return call.forward(job, x.contiguous(), first, _named(names, params), train, _named(extra_names, extra), seed)
+
+
+@recur_op.register_fake
+def _(x, states, params, extra, seed, ragged, names, extra_names, key, batch_first, reverse, packed, train):  # type: ignore[no-untyped-def]
+    results = [x.new_empty((*x.shape[:-1], states[0].shape[1])), *(x.new_empty(s.shape) for s in states)]
+    if train:
+        N = x.shape[0] if packed else x.shape[0] * x.shape[1]
+        if ragged and not packed:
+            N = torch.library.get_ctx().new_dynamic_size()
+        widths = [s.shape[1] for s in states]
+        shapes = call.kept_shapes(loaded(key), N, widths, x.shape[-1], x.element_size())
+        results += [x.new_empty(shape) for shape in shapes]
+    return results
+
+
+@torch.library.custom_op("gatework::recur_backward", mutates_args=(), device_types="cpu")
+def recur_backward_op(
+    gradients: Sequence[Tensor],
+    x: Tensor,
+    states: Sequence[Tensor],
+    params: Sequence[Tensor],
+    extra: Sequence[Tensor],
+    seed: Tensor | None,
+    ragged: Sequence[Tensor],
+    results: Sequence[Tensor],
+    names: str,
+    extra_names: str,
+    key: str,
+    batch_first: bool,
+    reverse: bool,
+    packed: bool,
+) -> list[Tensor]:
+    """`call.backward` as an operator: gradients of x, states, parameters and extra inputs."""
+    job = _job(key, batch_first, reverse, ragged, packed)
+    first = [s.contiguous() for s in states]
+    given = _named(names, params), results, gradients, Wanted(True, True, True, True), _named(extra_names, extra), seed
+    dx, *d = call.backward(job, x.contiguous(), first, *given)
+    return [t for t in (dx, *d[0], *d[1], *d[2]) if t is not None]
+
+
+@recur_backward_op.register_fake
+def _(  # type: ignore[no-untyped-def]
+    gradients, x, states, params, extra, seed, ragged, results, names, extra_names, key, batch_first, reverse, packed
+):
+    given = (x, *states, *params, *extra)
+    return [torch.empty_like(t, memory_format=torch.contiguous_format) for t in given]
+
+
+def _setup(ctx: Any, inputs: Any, output: Any) -> None:
+    x, states, params, extra, seed, ragged, *ctx.rest, _ = inputs
+    ctx.counts = len(states), len(params), len(extra), len(ragged)
+    ctx.save_for_backward(seed, x, *states, *params, *extra, *ragged, *output)
+
+
+def _backward(ctx: Any, gradients: Sequence[Tensor]) -> tuple[Any, ...]:
+    seed, x, *rest = ctx.saved_tensors
+    parts = []
+    for count in ctx.counts:
+        parts.append(rest[:count])
+        rest = rest[count:]
+    states, params, extra, ragged = parts
+    wanted = [
+        g if g is not None else torch.zeros_like(r)
+        for g, r in zip(gradients[: 1 + len(states)], rest[: 1 + len(states)], strict=True)
+    ]
+    dx, *d = recur_backward_op(wanted, x, states, params, extra, seed, ragged, rest, *ctx.rest)
+    n, m = len(states), len(states) + len(params)
+    return dx, d[:n], d[n:m], d[m:], None, [None] * len(ragged), *([None] * (len(ctx.rest) + 1))
+
+
+recur_op.register_autograd(_backward, setup_context=_setup)
