@@ -238,25 +238,6 @@ static void forward_one(const Call& a) {
         }
 }
 
-static thread_local Arena arena;
-
-// Run a Forward or Backward on a team; 1 when there is no memory for its buffers.
-template <class Work> static int perform(const Call& call) {
-    try {
-        Work work(call);
-        Arena measure;
-        work.reserve(measure);
-        arena.begin(measure.taken());
-        work.reserve(arena);
-        new (work.barrier) Barrier;
-        on_team(work.team, [&](int rank, int size) { work.run(rank, size); });
-        arena.end();
-        return 0;
-    } catch (const std::bad_alloc&) {
-        return 1;
-    }
-}
-
 extern "C" int gatework_forward(const Call* call) {
     if (call->T == 1 && call->B <= 2 && !call->train && !call->batch_sizes) {
         forward_one(*call);

@@ -106,3 +106,22 @@ static int team_for(const Call& a, double flops_per_step, long panels) {
     if (most > 1 && flops_per_step >= 100e3) return most;  // a barrier costs about what 10,000 multiplications do
     return a.B >= 4 * a.threads ? a.threads : 1;
 }
+
+static thread_local Arena arena;
+
+// Run a pass (Forward, Backward, ...) on its team; 1 when there is no memory for its buffers.
+template <class Work> static int perform(const Call& call) {
+    try {
+        Work work(call);
+        Arena measure;
+        work.reserve(measure);
+        arena.begin(measure.taken());
+        work.reserve(arena);
+        new (work.barrier) Barrier;
+        on_team(work.team, [&](int rank, int size) { work.run(rank, size); });
+        arena.end();
+        return 0;
+    } catch (const std::bad_alloc&) {
+        return 1;
+    }
+}
