@@ -26,6 +26,8 @@ INLINE V uniform(uint64_t key, long at) {
     return (__builtin_convertvector((Wholes)(v >> 9), V) + (real)0.5) * (real)(1.0 / (1 << 23));
 }
 
+#define MEMBER inline __attribute__((always_inline))
+
 class More {
     const Steps steps;
     long first = 0;  // time of the call's first step in the whole sequence
@@ -51,7 +53,7 @@ class More {
     }
 
     // Fill more[Cell::MORE] for row b (as `Steps` numbers it) at time t, units at .. at + valid, valid <= L.
-    INLINE void values(long t, long b, long at, int valid, V* more) const {
+    MEMBER void values(long t, long b, long at, int valid, V* more) const {
         UNROLL for (int k = 0; k < EXTRAS; k++) {
             const real* from = steps.at(extra(k), t, b);
             more[k] = Cell::extra_width(k) == 1 ? splat(*from) : valid == L ? load(from + at) : load_part(from + at, valid);
@@ -78,7 +80,7 @@ class More {
                 for (long b = t < a.T ? steps.active(t) : 0; b < a.B; b++) memset(steps.at(d_extra(k), t, b), 0, width(k) * sizeof(real));
     }
     // Take d_more[EXTRAS] of the units at .. at + valid; each unit of a row at a time comes once.
-    INLINE void gradients(int part, long t, long b, long at, int valid, const V* d_more) const {
+    MEMBER void gradients(int part, long t, long b, long at, int valid, const V* d_more) const {
         UNROLL for (int k = 0; k < EXTRAS; k++) {
             if (!steps.a.d_extra[k]) continue;
             if (Cell::extra_width(k) == 1) {
