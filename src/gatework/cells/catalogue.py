@@ -19,7 +19,8 @@ def catalogue() -> dict[str, type[Cell]]:
     for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
         name = f"gatework.cells.{module.name}"
         for value in vars(importlib.import_module(name)).values():
-            if isinstance(value, type) and issubclass(value, Cell) and value.__module__ == name and value is not Cell:
+            own = isinstance(value, type) and issubclass(value, Cell) and value.__module__ == name
+            if own and value is not Cell and value.listed:
                 found[value.name] = value
     return dict(sorted(found.items()))
 

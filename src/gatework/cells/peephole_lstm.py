@@ -2,7 +2,8 @@
 
 from torch import sigmoid, tanh
 
-from gatework.cells.cell import Cell, vector
+from gatework.cells.cell import Cell
+from gatework.cells.declarations import vector
 
 
 class PeepholeLSTM(Cell):

@@ -130,7 +130,7 @@ class Facts:
         """The facts of a plan."""
         cell = plan.cell
         products = tuple(
-            (*matrix_parameter(p.key), matrix_names(cell, p.key).index(p.name), p.operand) for p in plan.products
+            (*matrix_parameter(cell, p.key), matrix_names(cell, p.key).index(p.name), p.operand) for p in plan.products
         )
         vectors = tuple((key, cell.declared[key].names.index(name)) for key, name in plan.vectors)
         return cls(products, vectors, len(plan.saved))

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode, resolve_name
 
-from gatework.cells.cell import Cell, Vector
+from gatework.cells.cell import Cell
+from gatework.cells.declarations import Matrix, Vector
 from gatework.compiler.weights import Applied, matrix_names
 from gatework.errors import CellError
 
@@ -82,6 +83,16 @@ def _apply(
     )
 
 
+def _check_square(cell: Cell) -> None:
+    """Raise Unsupported for declarations that no kernel class takes so far."""
+    declared = [cell.declared[key] for key in cell.arguments]
+    if cell.sizes or not cell.gate_names or any(d.__class__ not in (Matrix, Vector) for d in declared):
+        raise Unsupported("the cell has other widths than H, no input product, inputs of each step or noise.")
+    for d in declared:
+        if isinstance(d, Matrix) and (d.rows, d.columns, d.heads) != ("H", "H", 1):
+            raise Unsupported("a matrix of the cell is not [H, H].")
+
+
 def _leaves(cell: Cell) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
     def some(n: int) -> list[Tensor]:
         return [torch.full((_B, _H), 0.5) for _ in range(n)]
@@ -122,6 +133,7 @@ def fingerprint(cell: Cell) -> str:
 
     Two cells with one fingerprint compile to one kernel. Takes about a millisecond and imports nothing.
     """
+    _check_square(cell)
     gates, states, vectors = _leaves(cell)
     with torch.no_grad(), _Record() as record:
         leaves = [record.name(v) for v in (*gates, *states, *vectors)]
@@ -163,6 +175,7 @@ def trace(cell: Cell) -> Traced:
     """
     from torch.fx.experimental.proxy_tensor import make_fx
 
+    _check_square(cell)
     products, vectors = _find_products(cell), vector_names(cell)
     n_gates, n_states = len(cell.gate_names), len(cell.states)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, overload
 
 import torch
@@ -12,12 +12,16 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from gatework.cells import Cell, find
+from gatework.cells.declarations import Extra, Noise
+from gatework.cells.generator import new_seed
 from gatework.compiler.launch import Backend, check_backend, recur
 from gatework.compiler.ragged import Ragged
-from gatework.compiler.weights import parameter_shapes
+from gatework.compiler.weights import buffer_names, dense_parameters, parameter_shapes, state_widths
 from gatework.errors import InputError
+from gatework.nn.inputs import State, check_input, check_states, further_inputs
+from gatework.nn.starts import start
 
-State = Tensor | tuple[Tensor, ...]
+Further = Mapping[str, Tensor | PackedSequence]
 
 
 class Recurrent(nn.Module):
@@ -36,6 +40,11 @@ class Recurrent(nn.Module):
         chrono: the longest time lag to remember; gate biases start as in Tallec & Ollivier, arXiv:1804.11188, eq. 16.
         backend: "auto" compiles and falls back to the reference with a word about why; "cpp" never falls back;
             "reference" runs the equations in a Python loop.
+        heads: make the recurrent matrices U block-diagonal with that many equal blocks; None leaves them as declared.
+
+    Attributes:
+        state_sizes: width of each state; H where the cell does not say otherwise.
+        output_size: width of the outputs of one direction, that of the first state.
 
     Raises InputError for arguments out of range.
     """
@@ -54,11 +63,16 @@ class Recurrent(nn.Module):
         forget_bias: float | None = None,
         chrono: float | None = None,
         backend: Backend = "auto",
+        heads: int | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         self.cell = find(cell)
+        if heads is not None:
+            if not isinstance(heads, int) or isinstance(heads, bool) or heads < 1:
+                raise InputError(f"heads is {heads!r}; expected a whole number >= 1 that divides hidden_size.")
+            self.cell = self.cell.with_heads(heads)
         for name, value, least in (
             ("input_size", input_size, 0),
             ("hidden_size", hidden_size, 1),
@@ -75,16 +89,25 @@ class Recurrent(nn.Module):
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout, self.bidirectional = bias, batch_first, float(dropout), bidirectional
         self.forget_bias, self.chrono, self.backend = forget_bias, chrono, check_backend(backend)
+        self.state_sizes = tuple(state_widths(self.cell, hidden_size, input_size))
+        self.output_size = self.state_sizes[0]
+        self._noise, self._takes = bool(self.cell.entries(Noise)), self._further(input_size)
+        self._structured = any(
+            getattr(self.cell.declared[key], "form", "dense") != "dense" for key in self.cell.arguments
+        )
         # of each layer and direction: (name in the cell, name in the module, shape)
         self._names: list[tuple[tuple[str, str, tuple[int, ...]], ...]] = []
-        for layer in range(num_layers):
-            width = input_size if layer == 0 else hidden_size * self.num_directions
-            for suffix in ("", "_reverse")[: self.num_directions]:
-                shapes = parameter_shapes(self.cell, width, hidden_size, bias)
-                self._names.append(tuple((n, f"{n}_l{layer}{suffix}", shape) for n, shape in shapes.items()))
-                for name, shape in shapes.items():
-                    parameter = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
-                    self.register_parameter(f"{name}_l{layer}{suffix}", parameter)
+        for k in range(num_layers * self.num_directions):
+            layer, suffix = k // self.num_directions, "_reverse" if k % self.num_directions else ""
+            self._check_widths(k)
+            shapes, fixed = parameter_shapes(self.cell, self._width(k), hidden_size, bias), buffer_names(self.cell)
+            self._names.append(tuple((n, f"{n}_l{layer}{suffix}", shape) for n, shape in shapes.items()))
+            for name, shape in shapes.items():
+                values, full = torch.empty(shape, device=device, dtype=dtype), f"{name}_l{layer}{suffix}"
+                if name in fixed:
+                    self.register_buffer(full, values)
+                else:
+                    self.register_parameter(full, nn.Parameter(values))
         self.reset_parameters()
 
     @property
@@ -97,53 +120,38 @@ class Recurrent(nn.Module):
         """The parameters of each layer and direction, as torch.nn gives them."""
         return [[getattr(self, full) for _, full, _ in names] for names in self._names]
 
-    def reset_parameters(self) -> None:
-        """Draw every parameter from U(-1/sqrt(H), 1/sqrt(H)), then set declared starts and gate biases."""
-        bound = 1 / math.sqrt(self.hidden_size)
-        for parameter in self.parameters():
-            nn.init.uniform_(parameter, -bound, bound)
-        for names in self._names:
-            params = {name: getattr(self, full) for name, full, _ in names}
-            for name, parameter in params.items():
-                if name in self.cell.declared and self.cell.declared[name].start is not None:
-                    nn.init.constant_(parameter, self.cell.declared[name].start)  # type: ignore[arg-type]
-            self._start_gates(params)
+    def _check_widths(self, k: int) -> None:
+        """Raise InputError where the width of a state or further input would change from layer to layer."""
+        cell, H, I = self.cell, self.hidden_size, self._width(k)  # noqa: E741
+        if tuple(state_widths(cell, H, I)) != self.state_sizes or self._further(I) != self._takes:
+            raise InputError(
+                f"cell {cell.name} counts a state or an input of each step from I, which is {I} in layer 1 and "
+                f"{self.input_size} in layer 0; use layers of num_layers=1, one after the other."
+            )
 
-    @torch.no_grad()
-    def _start_gates(self, params: dict[str, Tensor]) -> None:
-        if self.forget_bias is None and self.chrono is None:
-            return
-        forget = self.cell.forget_gate
-        if forget is None:
-            raise InputError(f"cell {self.cell.name} names no forget gate, so forget_bias and chrono do not apply.")
-        if not self.bias:
-            raise InputError("forget_bias and chrono need bias=True.")
-        if self.forget_bias is not None and self.chrono is not None:
-            raise InputError("give forget_bias or chrono, not both: each sets the forget gate's bias.")
-        gates, H = self.cell.gate_names, self.hidden_size
-        rows = {gate: slice(k * H, (k + 1) * H) for k, gate in enumerate(gates)}
-        starts: dict[str, Tensor | float] = {}
-        if self.chrono is not None:
-            if self.chrono <= 2:
-                raise InputError(f"chrono is {self.chrono}; expected the longest time lag in steps, > 2.")
-            starts[forget] = torch.empty_like(params["bias_ih"][rows[forget]]).uniform_(1, self.chrono - 1).log_()
-            if self.cell.input_gate is not None:
-                starts[self.cell.input_gate] = -starts[forget]
-        else:
-            assert self.forget_bias is not None
-            starts[forget] = self.forget_bias
-        for gate, start in starts.items():
-            params["bias_ih"][rows[gate]] = start
-            params["bias_hh"][rows[gate]] = 0.0
+    def _further(self, input_size: int) -> dict[str, int]:
+        """Widths of the inputs of each step beside x."""
+        entries = self.cell.entries(Extra)
+        return {f"{key}.{n}": self.cell.measure(d.size, self.hidden_size, input_size) for key, n, d in entries}
+
+    def reset_parameters(self) -> None:
+        """Draw every parameter from U(-1/sqrt(H), 1/sqrt(H)), then set what the cell and the arguments say."""
+        for k, names in enumerate(self._names):
+            params = {name: getattr(self, full) for name, full, _ in names}
+            start(self.cell, params, self.hidden_size, self._width(k), self.forget_bias, self.chrono)
 
     @overload
     def forward(
-        self, input: Tensor, hx: State | None = None, lengths: Tensor | Sequence[int] | None = None
+        self,
+        input: Tensor,
+        hx: State | None = None,
+        lengths: Tensor | Sequence[int] | None = None,
+        extra: Further | None = None,
     ) -> tuple[Tensor, Any]: ...
 
     @overload
     def forward(
-        self, input: PackedSequence, hx: State | None = None, lengths: None = None
+        self, input: PackedSequence, hx: State | None = None, lengths: None = None, extra: Further | None = None
     ) -> tuple[PackedSequence, Any]: ...
 
     def forward(
@@ -151,6 +159,7 @@ class Recurrent(nn.Module):
         input: Tensor | PackedSequence,
         hx: State | None = None,
         lengths: Tensor | Sequence[int] | None = None,
+        extra: Further | None = None,
     ) -> tuple[Tensor | PackedSequence, Any]:
         """Run the layers over whole sequences.
 
@@ -158,8 +167,11 @@ class Recurrent(nn.Module):
             input: [T, B, I], [B, T, I] with batch_first, [T, I] for one sequence, or a PackedSequence.
             hx: initial states, each [L * D, B, H] ([L * D, H] for one sequence): one tensor for a cell with one state,
                 else a tuple in the cell's order. None means zeros. A state returned by one call continues in the next.
+                A state that the cell declares with another width has that one instead of H.
             lengths: [B] whole numbers in 0..T for padded batches. Steps past a row's length cost nothing, change
                 nothing and come out as zeros; the row's final state is that of its last step.
+            extra: what the cell takes at each step beside the input (`per_step`), by name, each laid out like the input
+                with its own last axis, which may be left out where it is 1. Every layer receives the same.
 
         Returns:
             outputs of the last layer [T, B, D * H] (or [B, T, D * H], [T, D * H], PackedSequence), and the final
@@ -172,30 +184,64 @@ class Recurrent(nn.Module):
         if isinstance(input, PackedSequence):
             if lengths is not None:
                 raise InputError("a PackedSequence carries its lengths; leave `lengths` out.")
-            self._check_input(input.data, (2,))
-            packed = Ragged.of_packed(input)
-            order, back = input.sorted_indices, input.unsorted_indices
-            states = self._states(hx, packed.batch_sizes[0], input.data)
-            states = [s if order is None else s.index_select(1, order) for s in states]
-            y, finals = self._layers(input.data, states, packed, False)
-            finals = [f if back is None else f.index_select(1, back) for f in finals]
-            return PackedSequence(y, input.batch_sizes, order, back), self._pack_state(finals)
+            return self._packed(input, hx, extra)
         self._check_input(input, (2, 3))
         if input.dim() == 2:
             if lengths is not None:
                 raise InputError("lengths came with one unbatched sequence [T, I]; cut the sequence instead.")
-            y, state = self.forward(input.unsqueeze(1 if not self.batch_first else 0), self._batched(hx))
-            return y.squeeze(1 if not self.batch_first else 0), self._map(state, lambda s: s.squeeze(1))
+            axis = 1 if not self.batch_first else 0
+            further = self._unbatched(extra, input, axis)
+            y, state = self.forward(input.unsqueeze(axis), self._batched(hx), extra=further)
+            return y.squeeze(axis), self._map(state, lambda s: s.squeeze(1))
         B, T = input.shape[:2] if self.batch_first else (input.shape[1], input.shape[0])
         states = self._states(hx, B, input)
         ragged = None if lengths is None else Ragged.of_lengths(lengths, T, B)
-        y, finals = self._layers(input, states, ragged, self.batch_first)
+        y, finals = self._layers(input, states, ragged, self.batch_first, self._extra(extra, input, ragged))
         return y, self._pack_state(finals)
 
+    def _packed(self, input: PackedSequence, hx: State | None, extra: Further | None) -> tuple[PackedSequence, State]:
+        self._check_input(input.data, (2,))
+        ragged, x = Ragged.of_packed(input), input.data
+        order, back = input.sorted_indices, input.unsorted_indices
+        states, further = self._states(hx, ragged.batch_sizes[0], x), self._extra(extra, x, ragged)
+        if self._noise and order is not None:  # noise counts the rows of the batch as they were given
+            T, B, given = (
+                len(ragged.batch_sizes),
+                ragged.batch_sizes[0],
+                replace(ragged, order=order.cpu(), packed=False),
+            )
+            further = {name: given.pad(value, T, B) for name, value in further.items()}
+            y, finals = self._layers(given.pad(x, T, B), states, given, False, further)
+            return PackedSequence(given.pack(y), input.batch_sizes, order, back), self._pack_state(finals)
+        states = [s if order is None else s.index_select(1, order) for s in states]
+        y, finals = self._layers(x, states, ragged, False, further)
+        finals = [f if back is None else f.index_select(1, back) for f in finals]
+        return PackedSequence(y, input.batch_sizes, order, back), self._pack_state(finals)
+
+    def _extra(self, extra: Further | None, x: Tensor, ragged: Ragged | None) -> dict[str, Tensor]:
+        if not extra and not self._takes:
+            return {}
+        return further_inputs(self.cell, extra, x, self._takes, ragged, self.batch_first)
+
+    def _unbatched(self, extra: Further | None, x: Tensor, axis: int) -> Further | None:
+        """Further inputs of one sequence, [T, size] or [T], as those of a batch of one."""
+        if extra is None:
+            return None
+        for name, value in extra.items():
+            if not isinstance(value, Tensor) or value.shape[:1] != x.shape[:1]:
+                got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+                raise InputError(f"extra {name!r} is {got}; one sequence has {x.shape[0]} steps: expected [T, size].")
+        return {name: value.unsqueeze(axis) for name, value in extra.items() if isinstance(value, Tensor)}
+
     def _layers(
-        self, x: Tensor, states: Sequence[Tensor], ragged: Ragged | None, batch_first: bool
+        self,
+        x: Tensor,
+        states: Sequence[Tensor],
+        ragged: Ragged | None,
+        batch_first: bool,
+        extra: Mapping[str, Tensor],
     ) -> tuple[Tensor, list[Tensor]]:
-        """All layers and directions; states and finals are [L * D, B, H] each."""
+        """All layers and directions; states and finals are [L * D, B, width] each."""
         D, finals = self.num_directions, []
         per_layer = [s.unbind(0) for s in states]
         for layer in range(self.num_layers):
@@ -211,6 +257,8 @@ class Recurrent(nn.Module):
                     batch_first=batch_first,
                     reverse=direction == 1,
                     backend=self.backend,
+                    extra=extra,
+                    seed=new_seed() if self._noise else None,
                 )
                 outputs.append(y)
                 finals.append(final)
@@ -224,54 +272,24 @@ class Recurrent(nn.Module):
     def _params(self, k: int) -> dict[str, Tensor]:
         """Parameters of one layer and direction, checked: a kernel would read past the end of one that was replaced."""
         params = {name: getattr(self, full) for name, full, _ in self._names[k]}
-        dtype = params["weight_ih"].dtype
+        dtype = next(iter(params.values())).dtype if params else None
         for name, full, shape in self._names[k]:
             if params[name].shape != shape or params[name].dtype != dtype:
                 got = f"{tuple(params[name].shape)} of {params[name].dtype}"
                 raise InputError(f"parameter {full} is {got}; expected {shape} of {dtype}, as the layer was made.")
-        return params
+        return dense_parameters(self.cell, params, self.hidden_size, self._width(k)) if self._structured else params
+
+    def _width(self, k: int) -> int:
+        """Features of the input of one layer and direction."""
+        return self.input_size if k < self.num_directions else self.output_size * self.num_directions
 
     def _check_input(self, x: Tensor, dims: tuple[int, ...]) -> None:
-        if not isinstance(x, Tensor):
-            raise InputError(f"input is {type(x).__name__}; expected a tensor or a PackedSequence.")
-        if x.dim() not in dims:
-            raise InputError(
-                f"input has shape {tuple(x.shape)}; expected [T, B, {self.input_size}] or [T, {self.input_size}]."
-            )
-        if x.shape[-1] != self.input_size:
-            raise InputError(
-                f"input has {x.shape[-1]} features (shape {tuple(x.shape)}); input_size is {self.input_size}."
-            )
-        weight = getattr(self, self._names[0][0][1])
-        if x.dtype != weight.dtype and not (x.is_floating_point() and torch.is_autocast_enabled(x.device.type)):
-            raise InputError(
-                f"input is {x.dtype}, the layer's weights are {weight.dtype}; convert one: x.to({weight.dtype})."
-            )
-        if x.device != weight.device:
-            raise InputError(f"input is on {x.device}, the layer on {weight.device}; move one with .to(...).")
+        weight = getattr(self, self._names[0][0][1]) if self._names[0] else None
+        check_input(x, dims, self.input_size, weight)
 
     def _states(self, hx: State | None, B: int, like: Tensor) -> list[Tensor]:
-        names, shape = self.cell.states, (self.num_layers * self.num_directions, B, self.hidden_size)
-        if hx is None:
-            zeros = like.new_zeros(shape)
-            return [zeros] * len(names)
-        given = (hx,) if isinstance(hx, Tensor) else tuple(hx)
-        if len(given) != len(names):
-            raise InputError(
-                f"hx has {len(given)} state(s); cell {self.cell.name} has {len(names)}: {', '.join(names)}."
-            )
-        for name, state in zip(names, given, strict=True):
-            if not isinstance(state, Tensor):
-                raise InputError(f"state {name} is {type(state).__name__}; expected a tensor {shape}.")
-            if state.shape != shape:
-                raise InputError(
-                    f"state {name} has shape {tuple(state.shape)}; expected {shape} = [layers * directions, B, H]."
-                )
-            if state.dtype != like.dtype and not torch.is_autocast_enabled(like.device.type):
-                raise InputError(f"state {name} is {state.dtype}, the input {like.dtype}; convert one.")
-            if state.device != like.device:
-                raise InputError(f"state {name} is on {state.device}, the input on {like.device}; move it: .to(...).")
-        return list(given)
+        rows = self.num_layers * self.num_directions
+        return check_states(self.cell, hx, [(rows, B, width) for width in self.state_sizes], like)
 
     def _batched(self, hx: State | None) -> State | None:
         if hx is None:
