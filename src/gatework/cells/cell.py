@@ -118,8 +118,11 @@ class Cell:
         self.check_options()
         if further := self.declare():
             declared = {**self.declared, **{k: v for k, v in further.items() if isinstance(v, Declaration)}}
+            absent = {k for k, v in further.items() if v is None}
+            declared = {k: v for k, v in declared.items() if k not in absent}
+            self.arguments = tuple(key for key in self.arguments if key not in absent)
             parts = {key: further.get(key, getattr(self, key)) for key in ("state", "gates", "sizes")}
-            if odd := [k for k, v in further.items() if not isinstance(v, Declaration) and k not in parts]:
+            if odd := [k for k, v in further.items() if not isinstance(v, Declaration | None) and k not in parts]:
                 raise CellError(f"cell {self.name}: `declare` gave {odd[0]!r}; expected matrix(...) or its like.")
             if "U" not in further and "U" not in {k for base in type(self).__mro__ for k in vars(base)}:
                 del declared["U"]  # it named the gates of the class
@@ -133,7 +136,8 @@ class Cell:
     def declare(self) -> Mapping[str, Any]:
         """Declarations that depend on options, by name; they replace the class's. May give state, gates and sizes too.
 
-        Called once, after the options were set and checked.
+        None takes one away: `step` then receives nothing under that argument. Called once, after the options were set
+        and checked.
         """
         return {}
 
@@ -207,7 +211,7 @@ class Cell:
             s: old states by name.
             declared: what `step` takes after them, by declaration and name.
         """
-        arguments = [Named(key, declared[key]) for key in self.arguments]
+        arguments = [Named(key, declared.get(key, {})) for key in type(self).arguments]
         try:
             result = self.step(Named("x", x), Named("s", s), *arguments)
         except (AttributeError, RuntimeError, TypeError) as error:

@@ -95,8 +95,8 @@ def matrix(
         columns: a size.
         heads: a block-diagonal matrix of that many blocks: units of one head see only their own head.
         bias: False leaves the bias out in every layer.
-        form: "dense", or a structure of `gatework.cells.forms`: "quaternion", "antisymmetric", "upper:<blocks>", where
-            the number of blocks is a size.
+        form: "dense", or a structure of `gatework.cells.forms`: "quaternion", "antisymmetric", "stochastic",
+            "upper:<blocks>" where the number of blocks is a size.
         parameter: the parameter is weight_<parameter>_l0; "hh" for U, else the declaration's own name.
         learned: False makes it a buffer, which `Cell.initialise` fills.
     """

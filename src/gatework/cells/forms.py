@@ -66,9 +66,15 @@ def upper(parameter: Tensor, blocks: int) -> Tensor:
     return parameter * (column >= row[:, None]).to(parameter.dtype)
 
 
+def stochastic(parameter: Tensor, _blocks: int) -> Tensor:
+    """Softmax over each column: what comes in is shared out without loss.  Hoedt et al., arXiv:2101.05186, eq. 5."""
+    return parameter.softmax(0)
+
+
 FORMS = {
     "dense": Form(lambda rows, columns: (rows, columns), lambda parameter, _blocks: parameter),
     "quaternion": Form(_quarters, hamilton),
     "antisymmetric": Form(lambda rows, columns: _square("antisymmetric", rows, columns), antisymmetric),
+    "stochastic": Form(lambda rows, columns: (rows, columns), stochastic),
     "upper": Form(lambda rows, columns: (rows, columns), upper),
 }

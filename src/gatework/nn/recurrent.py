@@ -100,7 +100,7 @@ class Recurrent(nn.Module):
         for k in range(num_layers * self.num_directions):
             layer, suffix = k // self.num_directions, "_reverse" if k % self.num_directions else ""
             self._check_widths(k)
-            shapes, fixed = parameter_shapes(self.cell, self._width(k), hidden_size, bias), buffer_names(self.cell)
+            shapes, fixed = parameter_shapes(self.cell, self.width_of(k), hidden_size, bias), buffer_names(self.cell)
             self._names.append(tuple((n, f"{n}_l{layer}{suffix}", shape) for n, shape in shapes.items()))
             for name, shape in shapes.items():
                 values, full = torch.empty(shape, device=device, dtype=dtype), f"{name}_l{layer}{suffix}"
@@ -122,7 +122,7 @@ class Recurrent(nn.Module):
 
     def _check_widths(self, k: int) -> None:
         """Raise InputError where the width of a state or further input would change from layer to layer."""
-        cell, H, I = self.cell, self.hidden_size, self._width(k)  # noqa: E741
+        cell, H, I = self.cell, self.hidden_size, self.width_of(k)  # noqa: E741
         if tuple(state_widths(cell, H, I)) != self.state_sizes or self._further(I) != self._takes:
             raise InputError(
                 f"cell {cell.name} counts a state or an input of each step from I, which is {I} in layer 1 and "
@@ -138,7 +138,7 @@ class Recurrent(nn.Module):
         """Draw every parameter from U(-1/sqrt(H), 1/sqrt(H)), then set what the cell and the arguments say."""
         for k, names in enumerate(self._names):
             params = {name: getattr(self, full) for name, full, _ in names}
-            start(self.cell, params, self.hidden_size, self._width(k), self.forget_bias, self.chrono)
+            start(self.cell, params, self.hidden_size, self.width_of(k), self.forget_bias, self.chrono)
 
     @overload
     def forward(
@@ -252,7 +252,7 @@ class Recurrent(nn.Module):
                     self.cell,
                     x,
                     [s[k] for s in per_layer],
-                    self._params(k),
+                    self.parameters_of(k),
                     ragged=ragged,
                     batch_first=batch_first,
                     reverse=direction == 1,
@@ -269,17 +269,20 @@ class Recurrent(nn.Module):
             return x, [f.unsqueeze(0) for f in finals[0]]
         return x, [torch.stack(parts) for parts in zip(*finals, strict=True)]
 
-    def _params(self, k: int) -> dict[str, Tensor]:
-        """Parameters of one layer and direction, checked: a kernel would read past the end of one that was replaced."""
+    def parameters_of(self, k: int) -> dict[str, Tensor]:
+        """Parameters of layer and direction k = layer * D + direction by the cell's names, structured ones made dense.
+
+        Raises InputError for one that was replaced by another shape: a kernel would read past its end.
+        """
         params = {name: getattr(self, full) for name, full, _ in self._names[k]}
         dtype = next(iter(params.values())).dtype if params else None
         for name, full, shape in self._names[k]:
             if params[name].shape != shape or params[name].dtype != dtype:
                 got = f"{tuple(params[name].shape)} of {params[name].dtype}"
                 raise InputError(f"parameter {full} is {got}; expected {shape} of {dtype}, as the layer was made.")
-        return dense_parameters(self.cell, params, self.hidden_size, self._width(k)) if self._structured else params
+        return dense_parameters(self.cell, params, self.hidden_size, self.width_of(k)) if self._structured else params
 
-    def _width(self, k: int) -> int:
+    def width_of(self, k: int) -> int:
         """Features of the input of one layer and direction."""
         return self.input_size if k < self.num_directions else self.output_size * self.num_directions
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,6 +14,9 @@ from gatework.cells.declarations import Extra, Noise
 from gatework.cells.generator import SEQUENCE, uniform
 from gatework.compiler.weights import declared_values, gate_widths, hidden_size_of
 from gatework.errors import InputError
+
+# a step's position, its input products and the input itself, its further inputs by declaration and name
+StepInputs = tuple[int, dict[str, Tensor], dict[str, dict[str, Tensor]]]
 
 
 def run(
@@ -48,7 +52,31 @@ def run(
     hidden_size, input_size = hidden_size_of(cell, states), x.shape[-1]
     inputs = _inputs(cell, x, list(batch_sizes), params, gate_widths(cell, hidden_size, input_size), extra or {})
     fixed = declared_values(cell, params, hidden_size, input_size)
-    noises = _Noises(cell, hidden_size, input_size, seed, order, states[0])
+    noises = Noises(cell, hidden_size, input_size, seed, order, states[0])
+    return loop(cell, inputs, fixed, noises, states, reverse)
+
+
+def loop(
+    cell: Cell,
+    inputs: Iterable[StepInputs],
+    fixed: Mapping[str, Mapping[str, Any]],
+    noises: Noises,
+    states: Sequence[Tensor],
+    reverse: bool = False,
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """The loop over time.
+
+    Args:
+        cell: the equations.
+        inputs: of each step its position, input products (with "raw", the input itself) and `per_step` inputs.
+        fixed: what `step` takes that is the same at every step.
+        noises: its random numbers.
+        states: initial states; where a step has fewer rows than they have, the last sequences have ended.
+        reverse: run from each sequence's last step to its first.
+
+    Returns:
+        outputs of all steps in the order of `inputs`, and the final states.
+    """
     current, done = list(states), []
     outputs: list[Tensor] = []
     for t, gates, given in reversed(list(inputs)) if reverse else inputs:
@@ -60,7 +88,7 @@ def run(
         elif rows < current[0].shape[0]:
             done.append([c[rows:] for c in current])
             current = [c[:rows] for c in current]
-        declared = fixed | given | noises.at(t, rows)
+        declared = {**fixed, **given, **noises.at(t, rows)}
         current = list(cell.apply(gates, dict(zip(cell.states, current, strict=True)), declared))
         outputs.append(current[0])
     if reverse:
@@ -68,7 +96,7 @@ def run(
         done = [[s[rows:] for s in states]] if rows < states[0].shape[0] and outputs else []
     finals = tuple(torch.cat([c, *parts]) if parts else c for c, *parts in zip(current, *reversed(done), strict=True))
     if not outputs:
-        return x.new_zeros((0, states[0].shape[1])), finals
+        return states[0].new_zeros((0, states[0].shape[1])), finals
     return torch.cat(outputs[::-1] if reverse else outputs), finals
 
 
@@ -79,7 +107,7 @@ def _inputs(
     params: Mapping[str, Tensor],
     widths: list[int],
     extra: Mapping[str, Tensor],
-) -> Iterator[tuple[int, dict[str, Tensor], dict[str, dict[str, Tensor]]]]:
+) -> Iterator[StepInputs]:
     """Each step's position, its input products with the raw input, and its further inputs."""
     if widths:
         products = torch.split(F.linear(x, params["weight_ih"], params.get("bias_ih")), batch_sizes)
@@ -98,8 +126,8 @@ def _inputs(
         yield t, gates | {"raw": raw}, given
 
 
-class _Noises:
-    """The random numbers of every step."""
+class Noises:
+    """The random numbers of every step of a call; arguments as for `run`, `like` being a state."""
 
     def __init__(
         self,
