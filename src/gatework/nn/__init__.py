@@ -1,6 +1,7 @@
 """Torch modules over compiled cells."""
 
 from gatework.nn.drop_in import GRU, LSTM, RNN
+from gatework.nn.mlstm import MLSTM
 from gatework.nn.recurrent import Recurrent
 
-__all__ = ["GRU", "LSTM", "RNN", "Recurrent"]
+__all__ = ["GRU", "LSTM", "MLSTM", "RNN", "Recurrent"]
