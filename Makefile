@@ -1,4 +1,4 @@
-# Two commands: `make demo` and `make test`. Both create .venv and install what they need, once.
+# `make demo`, `make test` and, for once a night, `make nightly`. All create .venv and install what they need, once.
 #
 #   PYTHON   the interpreter that creates .venv (3.11 or newer); default python3
 #   VENV     where the environment lives; default .venv
@@ -11,19 +11,25 @@ PIP := $(BIN)/python -m pip
 COMPILER := $(shell for c in $$CXX c++ g++ clang++; do command -v $$c 2>/dev/null && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types tests clean
+.PHONY: help demo test nightly lint types tests clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
 help:
-	@echo "make demo   fit a forecaster to real data, compare it with the seasonal naive, leave pictures"
-	@echo "make test   lint, type check and test"
-	@echo "make clean  remove .venv, runs and caches"
+	@echo "make demo     fit a forecaster to real data, compare it with the seasonal naive, leave pictures"
+	@echo "make test     lint, type check and test"
+	@echo "make nightly  2,000 random cells, compiled and compared with the reference (about an hour of CPU)"
+	@echo "make clean    remove .venv, runs and caches"
 
 demo: compiler $(VENV)/.demo
 	$(BIN)/python examples/co2.py
 
 test: compiler $(VENV)/.dev lint types tests
+
+# On two cores; SEEDS=20000 for more. A failure prints the cell, which becomes a test in tests/compiler/test_fuzz_found.py.
+SEEDS ?= 2000
+nightly: compiler $(VENV)/.dev
+	GATEWORK_FUZZ_SEEDS=$(SEEDS) $(BIN)/python -m pytest -q -n 2 --no-header tests/compiler/test_fuzz.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
