@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gatework import cells as cells
+    from gatework import export as export
     from gatework import nn as nn
     from gatework import tasks as tasks
     from gatework.cells import Cell as Cell
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_SUBMODULES = ("cells", "compiler", "data", "errors", "nn", "run", "tasks", "train")
+_SUBMODULES = ("cells", "compiler", "data", "errors", "export", "nn", "run", "tasks", "train")
 _PLACES = {"Cell": "gatework.cells", "explain": "gatework.compiler", "load": "gatework.tasks"}
 
 

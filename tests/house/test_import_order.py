@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "gatework"
-ORDER = ["errors", "say", "cells", "compiler", "nn", "data", "run", "train", "tasks", "bench", "cli", "__main__"]
+ORDER = ["errors", "say", "cells", "compiler", "nn", "data", "run", "export", "train", "tasks", "bench", "cli"]
+ORDER += ["__main__"]
 CORE = {"errors", "say", "cells", "compiler", "nn"}
 CORE_MAY_IMPORT = {"torch", "numpy", "networkx"}  # torch itself requires networkx
 

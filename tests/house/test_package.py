@@ -150,5 +150,5 @@ def test_core_install_is_enough_for_cells_layers_and_their_verbs():
 
 BEYOND_CORE = {
     *("lightning_fabric", "matplotlib", "narwhals", "pandas", "polars", "pyarrow", "pydantic", "rich", "safetensors"),
-    *("scipy", "sklearn", "statsmodels", "torchrecurrent", "yaml"),
+    *("onnx", "onnxruntime", "scipy", "sklearn", "statsmodels", "torchrecurrent", "yaml"),
 }
