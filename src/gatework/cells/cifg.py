@@ -16,5 +16,5 @@ class CIFG(Cell):
         f = sigmoid(x.f + U.f @ s.h)
         g = tanh(x.g + U.g @ s.h)
         o = sigmoid(x.o + U.o @ s.h)
-        c = f * s.c + (1 - f) * g
+        c = f * s.c + (1 - f) * self.drop(g)
         return o * tanh(c), c

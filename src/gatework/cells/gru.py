@@ -16,4 +16,4 @@ class GRU(Cell):
         r = sigmoid(x.r + U.r @ s.h)
         z = sigmoid(x.z + U.z @ s.h)
         n = tanh(x.n + r * (U.n @ s.h))
-        return (1 - z) * n + z * s.h
+        return (1 - z) * self.drop(n) + z * s.h

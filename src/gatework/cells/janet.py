@@ -19,4 +19,4 @@ class JANET(Cell):
     def step(self, x, s, U):
         a = x.f + U.f @ s.h
         g = tanh(x.g + U.g @ s.h)
-        return sigmoid(a) * s.h + (1 - sigmoid(a - self.beta)) * g
+        return sigmoid(a) * s.h + (1 - sigmoid(a - self.beta)) * self.drop(g)

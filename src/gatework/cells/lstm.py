@@ -17,5 +17,5 @@ class LSTM(Cell):
         f = sigmoid(x.f + U.f @ s.h)
         g = tanh(x.g + U.g @ s.h)
         o = sigmoid(x.o + U.o @ s.h)
-        c = f * s.c + i * g
+        c = f * s.c + i * self.drop(g)
         return o * tanh(c), c

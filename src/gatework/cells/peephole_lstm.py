@@ -20,6 +20,6 @@ class PeepholeLSTM(Cell):
     def step(self, x, s, U, p):
         i = sigmoid(x.i + U.i @ s.h + p.i * s.c)
         f = sigmoid(x.f + U.f @ s.h + p.f * s.c)
-        c = f * s.c + i * tanh(x.g + U.g @ s.h)
+        c = f * s.c + i * self.drop(tanh(x.g + U.g @ s.h))
         o = sigmoid(x.o + U.o @ s.h + p.o * c)
         return o * tanh(c), c

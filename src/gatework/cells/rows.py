@@ -38,4 +38,4 @@ def cumax(v: Tensor) -> Tensor:
 
 def straight_through(hard: Tensor, soft: Tensor) -> Tensor:
     """The value of `hard` with the gradient of `soft`.  Bengio et al., arXiv:1308.3432, section 4."""
-    return soft + (hard - soft).detach()
+    return hard.detach() + (soft - soft.detach())  # in this order the value is exactly that of `hard`

@@ -135,7 +135,7 @@ def views(cell: Cell, params: Mapping[str, Tensor], hidden_size: int, input_size
     widths = gate_widths(cell, hidden_size, input_size)
     found: dict[str, Tensor] = {}
     for name, label in (("weight_ih", "x"), ("bias_ih", "bias")):
-        if name in params:
+        if cell.gate_names and name in params:
             parts = zip(cell.gate_names, torch.split(params[name], widths), strict=True)
             found |= {f"{label}.{gate}": part for gate, part in parts}
     for key in matrix_keys(cell):

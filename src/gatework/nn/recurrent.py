@@ -19,6 +19,7 @@ from gatework.compiler.ragged import Ragged
 from gatework.compiler.weights import buffer_names, dense_parameters, parameter_shapes, state_widths
 from gatework.errors import InputError
 from gatework.nn.inputs import State, check_input, check_states, further_inputs
+from gatework.nn.regularisers import Rate, Regularisers
 from gatework.nn.starts import start
 
 Further = Mapping[str, Tensor | PackedSequence]
@@ -41,6 +42,15 @@ class Recurrent(nn.Module):
         backend: "auto" compiles and falls back to the reference with a word about why; "cpp" never falls back;
             "reference" runs the equations in a Python loop.
         heads: make the recurrent matrices U block-diagonal with that many equal blocks; None leaves them as declared.
+        zoneout: probability in [0, 1) that a unit keeps its old state in training, for all states or
+            {"h": .05, "c": .5}; in evaluation the expectation. arXiv:1606.01305.
+        recurrent_dropout: probability in [0, 1) of dropping what is written into the memory, anew at every step, in
+            training; the memory is never lost. The cell marks it with `self.drop`. arXiv:1603.05118.
+        variational_dropout: probability in [0, 1) of dropping features of the input and units of the recurrent
+            operand, the same at every step of a sequence, in training; or {"input": .3, "recurrent": .2}.
+            arXiv:1512.05287.
+        weight_drop: probability in [0, 1) of dropping elements of the recurrent matrices, once for each call, in
+            training (DropConnect). arXiv:1708.02182.
 
     Attributes:
         state_sizes: width of each state; H where the cell does not say otherwise.
@@ -64,6 +74,10 @@ class Recurrent(nn.Module):
         chrono: float | None = None,
         backend: Backend = "auto",
         heads: int | None = None,
+        zoneout: Rate = 0.0,
+        recurrent_dropout: float = 0.0,
+        variational_dropout: Rate = 0.0,
+        weight_drop: float = 0.0,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -91,7 +105,10 @@ class Recurrent(nn.Module):
         self.forget_bias, self.chrono, self.backend = forget_bias, chrono, check_backend(backend)
         self.state_sizes = tuple(state_widths(self.cell, hidden_size, input_size))
         self.output_size = self.state_sizes[0]
-        self._noise, self._takes = bool(self.cell.entries(Noise)), self._further(input_size)
+        self._takes = self._further(input_size)
+        self.regularisers = Regularisers(
+            self.cell, hidden_size, input_size, zoneout, recurrent_dropout, variational_dropout, weight_drop
+        )
         self._structured = any(
             getattr(self.cell.declared[key], "form", "dense") != "dense" for key in self.cell.arguments
         )
@@ -119,6 +136,15 @@ class Recurrent(nn.Module):
     def all_weights(self) -> list[list[Tensor]]:
         """The parameters of each layer and direction, as torch.nn gives them."""
         return [[getattr(self, full) for _, full, _ in names] for names in self._names]
+
+    @property
+    def running_cell(self) -> Cell:
+        """The cell that runs in the present mode: the layer's own, or that with its regularisers."""
+        return self.regularisers.training if self.training else self.regularisers.evaluation
+
+    def _draws(self) -> bool:
+        """Whether a call in the present mode draws random numbers (dropout between layers, torch's own, apart)."""
+        return bool(self.running_cell.entries(Noise)) or (self.training and self.regularisers.outside)
 
     def _check_widths(self, k: int) -> None:
         """Raise InputError where the width of a state or further input would change from layer to layer."""
@@ -204,7 +230,7 @@ class Recurrent(nn.Module):
         ragged, x = Ragged.of_packed(input), input.data
         order, back = input.sorted_indices, input.unsorted_indices
         states, further = self._states(hx, ragged.batch_sizes[0], x), self._extra(extra, x, ragged)
-        if self._noise and order is not None:  # noise counts the rows of the batch as they were given
+        if order is not None and self._draws():  # noise counts the rows of the batch as they were given
             T, B, given = (
                 len(ragged.batch_sizes),
                 ragged.batch_sizes[0],
@@ -243,22 +269,26 @@ class Recurrent(nn.Module):
     ) -> tuple[Tensor, list[Tensor]]:
         """All layers and directions; states and finals are [L * D, B, width] each."""
         D, finals = self.num_directions, []
-        per_layer = [s.unbind(0) for s in states]
+        per_layer, cell = [s.unbind(0) for s in states], self.running_cell
+        draws, outside = self._draws(), self.training and self.regularisers.outside
         for layer in range(self.num_layers):
             outputs = []
+            seeds = [new_seed() for _ in range(D)] if draws else []
+            x = self.regularisers.drop_inputs(x, seeds[0], ragged, batch_first) if outside else x
             for direction in range(D):
                 k = layer * D + direction
+                params, seed = self.parameters_of(k), seeds[direction] if draws else None
                 y, final = recur(
-                    self.cell,
+                    cell,
                     x,
                     [s[k] for s in per_layer],
-                    self.parameters_of(k),
+                    self.regularisers.drop_weights(params, seeds[direction]) if outside else params,
                     ragged=ragged,
                     batch_first=batch_first,
                     reverse=direction == 1,
                     backend=self.backend,
                     extra=extra,
-                    seed=new_seed() if self._noise else None,
+                    seed=seed,
                 )
                 outputs.append(y)
                 finals.append(final)
@@ -327,4 +357,5 @@ class Recurrent(nn.Module):
             "backend": "auto",
         }
         parts += [f"{key}={getattr(self, key)}" for key, value in defaults.items() if getattr(self, key) != value]
+        parts += [f"{key}={rate}" for key, rate in self.regularisers.rates.items() if rate]
         return ", ".join(parts)
