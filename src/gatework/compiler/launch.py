@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
+from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 from torch.utils._python_dispatch import _disable_current_modes
 
 from gatework.cells.cell import Cell
-from gatework.compiler import native
+from gatework.compiler import native, padded, transforms
 from gatework.compiler.build import BuildError, Kernel, kernel
 from gatework.compiler.call import Job
 from gatework.compiler.ragged import Ragged
-from gatework.compiler.render import reference
 from gatework.compiler.trace import Unsupported
 from gatework.errors import InputError
 from gatework.say import once
@@ -56,7 +57,7 @@ def recur(
         reverse: run from each sequence's last step to its first.
         backend: "auto", "reference" or "cpp"; see `gatework.nn.Recurrent`.
         extra: further inputs of each step by declaration and name ("e.dt"), each [T, B, size] in the layout of x.
-        seed: whole number [1], int64, that the cell's noise is made from; None for a cell without.
+        seed: int64 [2], the seed of the cell's noise and the position of the first step; None for a cell without.
 
     Returns:
         outputs in the layout of x and the width of the first state, zero past a sequence's length, and final states.
@@ -67,10 +68,10 @@ def recur(
     if any(t.dtype != dtype for t in (x, *states, *extra.values())):  # only autocast lets them differ
         x, *states = (t.to(dtype) for t in (x, *states))  # a kernel takes one dtype
         extra = {name: t.to(dtype) for name, t in extra.items()}
-    built = None if backend == "reference" else choose(cell, x, backend)
-    if built is None or not x.shape[:-1].numel() or (ragged is not None and not ragged.batch_sizes):
-        return _reference(cell, x, states, params, extra, seed, ragged, batch_first, reverse)
-    return native.run(Job(built, batch_first, reverse, ragged), x, states, params, extra, seed)
+    built = None if backend == "reference" else choose(cell, x, backend, (*states, *params.values(), *extra.values()))
+    if built is None or 0 in x.shape[:-1] or (ragged is not None and not ragged.batch_sizes):
+        return padded.run(cell, x, states, params, extra, seed, ragged, batch_first, reverse)
+    return native.run(cell, Job(built, batch_first, reverse, ragged), x, states, params, extra, seed)
 
 
 @dataclass(frozen=True)
@@ -85,14 +86,14 @@ class Refusal:
 _chosen: WeakKeyDictionary[Cell, dict[Any, Kernel | Refusal]] = WeakKeyDictionary()
 
 
-def choose(cell: Cell, x: Tensor, backend: Backend = "auto") -> Kernel | None:
-    """The kernel for a cell and an input; None for the reference, which is said once with the reason."""
+def choose(cell: Cell, x: Tensor, backend: Backend = "auto", others: Sequence[Tensor] = ()) -> Kernel | None:
+    """The kernel for a cell and its inputs; None for the reference, which is said once with the reason."""
     if x.device.type not in ("cpu", "meta"):
         choice: Kernel | Refusal = _refuse(
             Unsupported(f"the input is on {x.device}; kernels are compiled for the CPU so far.")
         )
-    elif not torch.compiler.is_compiling() and torch._C._functorch.peek_interpreter_stack() is not None:
-        choice = _refuse(Unsupported("kernels do not go through torch.func's transformations so far."))
+    elif not torch.compiler.is_compiling() and (name := transforms.unserved((x, *others))) is not None:
+        choice = _refuse(Unsupported(f"kernels do not go through torch.func's {name} so far."))
     else:
         choice = kernel_or_refusal(cell, x.dtype)
     if isinstance(choice, Kernel):
@@ -112,7 +113,7 @@ def kernel_or_refusal(cell: Cell, dtype: torch.dtype) -> Kernel | Refusal:
     known = _chosen.setdefault(cell, {})
     if options not in known:
         try:
-            with _disable_current_modes():  # tracing and sample values are not part of what a mode watches
+            with _unwatched():
                 known[options] = kernel(cell, dtype)
         except (Unsupported, BuildError) as error:
             known[options] = _refuse(error)
@@ -123,36 +124,17 @@ def kernel_or_refusal(cell: Cell, dtype: torch.dtype) -> Kernel | Refusal:
 kernel_or_refusal._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
+@contextmanager
+def _unwatched() -> Iterator[None]:
+    """Take away all modes and transformations: sample values and tracing are no part of what they watch."""
+    modes = [torch._C._pop_torch_function_stack() for _ in range(torch._C._len_torch_function_stack())]
+    try:
+        with _disable_current_modes(), temporarily_clear_interpreter_stack():
+            yield
+    finally:
+        for mode in reversed(modes):
+            torch._C._push_on_torch_function_stack(mode)
+
+
 def _refuse(error: Unsupported | BuildError) -> Refusal:
     return Refusal(str(error), error)
-
-
-def _reference(
-    cell: Cell,
-    x: Tensor,
-    states: Sequence[Tensor],
-    params: Mapping[str, Tensor],
-    extra: Mapping[str, Tensor],
-    seed: Tensor | None,
-    ragged: Ragged | None,
-    batch_first: bool,
-    reverse: bool,
-) -> tuple[Tensor, tuple[Tensor, ...]]:
-    more: dict[str, Any] = {"extra": extra, "seed": seed} if extra or seed is not None else {}
-    if ragged is not None and ragged.packed:
-        return reference.run(cell, x, ragged.batch_sizes, states, params, reverse, **more)
-    if batch_first:
-        x, extra = x.transpose(0, 1), {name: e.transpose(0, 1) for name, e in extra.items()}
-    T, B = x.shape[:2]
-    if ragged is None:
-        if more:
-            more["extra"] = {name: e.reshape(T * B, e.shape[-1]) for name, e in extra.items()}
-        rows, finals = reference.run(cell, x.reshape(T * B, x.shape[-1]), (B,) * T, states, params, reverse, **more)
-        y = rows.view(T, B, rows.shape[-1])
-    else:
-        if more:
-            more |= {"extra": {name: ragged.pack(e) for name, e in extra.items()}, "order": ragged.order}
-        ordered = [ragged.sort(s) for s in states]
-        rows, finals = reference.run(cell, ragged.pack(x), ragged.batch_sizes, ordered, params, reverse, **more)
-        y, finals = ragged.pad(rows, T, B), tuple(ragged.unsort(f) for f in finals)
-    return (y.transpose(0, 1).contiguous() if batch_first else y), finals

@@ -23,17 +23,41 @@ def run(
     seed: Tensor | None,
     train: bool,
 ) -> list[Tensor]:
-    """Call `recur_op` with a job's fields as plain arguments."""
+    """`call.forward` through the operator."""
+    ragged, *rest = _plain(job, params, extra)
+    results: list[Tensor] = recur_op(
+        x, list(states), list(params.values()), list(extra.values()), seed, ragged, *rest, train
+    )
+    return results
+
+
+def gradient(
+    job: Job,
+    gradients: Sequence[Tensor],
+    x: Tensor,
+    states: Sequence[Tensor],
+    params: Mapping[str, Tensor],
+    extra: Mapping[str, Tensor],
+    seed: Tensor | None,
+    wanted: Wanted,
+) -> list[Tensor]:
+    """The gradients that are wanted, without what an earlier forward kept: forward once more, then backward."""
+    ragged, *rest = _plain(job, params, extra)
+    tensors = x, list(states), list(params.values()), list(extra.values()), seed, ragged
+    results = recur_op(*tensors, *rest, True)
+    flags = [wanted.x, wanted.states, wanted.params, wanted.extra]
+    found: list[Tensor] = recur_backward_op(list(gradients), *tensors, results, *rest, flags)
+    return found
+
+
+def _plain(job: Job, params: Mapping[str, Tensor], extra: Mapping[str, Tensor]) -> tuple[Any, ...]:
+    """A job as an operator's arguments: lengths, names of parameters and extra inputs, key, switches."""
     ragged: list[Tensor] = []
     if job.ragged is not None:
         ragged = [job.ragged.sizes, job.ragged.offsets, job.ragged.lengths]
         ragged += [job.ragged.order] if job.ragged.order is not None else []
     packed = job.ragged is not None and job.ragged.packed
-    tensors = list(states), list(params.values()), list(extra.values())
-    names = ",".join(params), ",".join(extra)
-    rest = job.kernel.key, job.batch_first, job.reverse, packed, train
-    results: list[Tensor] = recur_op(x, *tensors, seed, ragged, *names, *rest)
-    return results
+    return ragged, ",".join(params), ",".join(extra), job.kernel.key, job.batch_first, job.reverse, packed
 
 
 def _job(key: str, batch_first: bool, reverse: bool, ragged: Sequence[Tensor], packed: bool) -> Job:
@@ -99,20 +123,36 @@ def recur_backward_op(
     batch_first: bool,
     reverse: bool,
     packed: bool,
+    wanted: Sequence[bool],
 ) -> list[Tensor]:
-    """`call.backward` as an operator: gradients of x, states, parameters and extra inputs."""
+    """`call.backward` as an operator: the gradients of x, states, parameters and extra inputs that are wanted."""
     job = _job(key, batch_first, reverse, ragged, packed)
     first = [s.contiguous() for s in states]
-    given = _named(names, params), results, gradients, Wanted(True, True, True, True), _named(extra_names, extra), seed
+    given = _named(names, params), results, gradients, Wanted(*wanted), _named(extra_names, extra), seed
     dx, *d = call.backward(job, x.contiguous(), first, *given)
     return [t for t in (dx, *d[0], *d[1], *d[2]) if t is not None]
 
 
 @recur_backward_op.register_fake
 def _(  # type: ignore[no-untyped-def]
-    gradients, x, states, params, extra, seed, ragged, results, names, extra_names, key, batch_first, reverse, packed
+    gradients,
+    x,
+    states,
+    params,
+    extra,
+    seed,
+    ragged,
+    results,
+    names,
+    extra_names,
+    key,
+    batch_first,
+    reverse,
+    packed,
+    wanted,
 ):
-    given = (x, *states, *params, *extra)
+    groups = zip(((x,), states, params, extra), wanted, strict=True)
+    given = [t for group, want in groups if want for t in group]
     return [torch.empty_like(t, memory_format=torch.contiguous_format) for t in given]
 
 
@@ -129,13 +169,15 @@ def _backward(ctx: Any, gradients: Sequence[Tensor]) -> tuple[Any, ...]:
         parts.append(rest[:count])
         rest = rest[count:]
     states, params, extra, ragged = parts
-    wanted = [
-        g if g is not None else torch.zeros_like(r)
-        for g, r in zip(gradients[: 1 + len(states)], rest[: 1 + len(states)], strict=True)
-    ]
-    dx, *d = recur_backward_op(wanted, x, states, params, extra, seed, ragged, rest, *ctx.rest)
-    n, m = len(states), len(states) + len(params)
-    return dx, d[:n], d[n:m], d[m:], None, [None] * len(ragged), *([None] * (len(ctx.rest) + 1))
+    n = 1 + len(states)
+    given = [g if g is not None else torch.zeros_like(r) for g, r in zip(gradients[:n], rest[:n], strict=True)]
+    needs = ctx.needs_input_grad
+    wanted = [needs[0], any(needs[1]), any(needs[2]), any(needs[3])]
+    found = iter(recur_backward_op(given, x, states, params, extra, seed, ragged, rest, *ctx.rest, wanted))
+    dx, *d = (
+        [next(found) if want else None for _ in group] for group, want in zip(((x,), *parts), wanted, strict=False)
+    )
+    return dx[0], *d, None, [None] * len(ragged), *([None] * (len(ctx.rest) + 1))
 
 
 recur_op.register_autograd(_backward, setup_context=_setup)
