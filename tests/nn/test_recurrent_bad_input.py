@@ -24,7 +24,25 @@ CONSTRUCTORS = {
     "dropout a bool": (lambda: LSTM(I, H, 2, dropout=True), "dropout is True"),
     "dropout text": (lambda: LSTM(I, H, 2, dropout="half"), "dropout is 'half'"),
     "dropout nan": (lambda: LSTM(I, H, 2, dropout=float("nan")), "dropout is nan"),
-    "proj_size": (lambda: LSTM(I, H, proj_size=2), "proj_size=2 is not there yet"),
+    "proj_size as wide as the units": (lambda: LSTM(I, H, proj_size=H), "proj_size is 5; expected .* below hidden_size"),
+    "proj_size negative": (lambda: LSTM(I, H, proj_size=-1), "proj_size is -1"),
+    "proj_size a bool": (lambda: LSTM(I, H, proj_size=True), "proj_size is True"),
+    "hidden_size text for a projection": (lambda: LSTM(I, "5", proj_size=1), "proj_size is 1"),
+    "heads zero": (lambda: LSTM(I, H, heads=0), "heads is 0; expected a whole number >= 1"),
+    "heads that do not divide": (lambda: LSTM(I, H, heads=2), r"U \[5, 5\] does not divide into 2 heads"),
+    "zoneout above": (lambda: LSTM(I, H, zoneout=1.0), "zoneout is 1.0; expected a probability"),
+    "zoneout of no state": (lambda: LSTM(I, H, zoneout={"q": 0.1}), "zoneout has 'q'; expected a rate for each of h, c"),
+    "zoneout text": (lambda: LSTM(I, H, zoneout={"h": "much"}), r"zoneout\['h'\] is 'much'"),
+    "recurrent_dropout nan": (lambda: LSTM(I, H, recurrent_dropout=float("nan")), "recurrent_dropout is nan"),
+    "recurrent_dropout without a candidate": (
+        lambda: RNN(I, H, recurrent_dropout=0.5),
+        r"cell rnn marks no candidate\. Write self\.drop",
+    ),
+    "variational_dropout of no part": (
+        lambda: LSTM(I, H, variational_dropout={"output": 0.1}),
+        "variational_dropout has 'output'; expected a rate for each of input, recurrent",
+    ),
+    "weight_drop a bool": (lambda: LSTM(I, H, weight_drop=True), "weight_drop is True"),
     "backend": (lambda: LSTM(I, H, backend="cuda"), "backend is 'cuda'; expected one of auto, reference, cpp"),
 }
 

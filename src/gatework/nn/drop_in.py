@@ -14,6 +14,8 @@ from gatework.nn.recurrent import Recurrent
 class LSTM(Recurrent):
     """`torch.nn.LSTM` with its arguments, shapes and state_dict; see `Recurrent` for the options beyond.
 
+    With `proj_size` P > 0, h and the outputs are P wide: a projection weight_hr [P, H] follows every step.
+
     Example:
         >>> import torch
         >>> layer = LSTM(3, 5, num_layers=2)
@@ -36,13 +38,12 @@ class LSTM(Recurrent):
         dtype: torch.dtype | None = None,
         **options: Any,
     ) -> None:
-        if proj_size:
-            raise InputError(
-                f"proj_size={proj_size} is not there yet; use proj_size=0 and a Linear layer on the outputs."
-            )
-        self.proj_size = 0
+        most = hidden_size if isinstance(hidden_size, int) else 1
+        if not isinstance(proj_size, int) or isinstance(proj_size, bool) or not 0 <= proj_size < max(most, 1):
+            raise InputError(f"proj_size is {proj_size!r}; expected a whole number >= 0 and below hidden_size.")
+        self.proj_size = proj_size
         super().__init__(
-            "lstm",
+            find("lstmp", proj_size=proj_size) if proj_size else "lstm",
             input_size,
             hidden_size,
             num_layers,
