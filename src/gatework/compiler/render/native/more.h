@@ -58,10 +58,9 @@ class More {
             const real* from = steps.at(extra(k), t, b);
             more[k] = Cell::extra_width(k) == 1 ? splat(*from) : valid == L ? load(from + at) : load_part(from + at, valid);
         }
-        const uint64_t row = NOISES && steps.a.sources ? ((const int64_t*)steps.a.sources)[b] : b;
         UNROLL for (int k = 0; k < NOISES; k++) {
             const uint64_t time = Cell::noise_sequence(k) ? 0xFFFFFFFFu : (uint64_t)(first + t);
-            more[EXTRAS + k] = uniform(scramble(scramble(stream[k] ^ time) ^ row), at);
+            more[EXTRAS + k] = uniform(scramble(scramble(stream[k] ^ time) ^ (uint64_t)steps.place(b)), at);
         }
     }
 
