@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 def layer_norm(v: Tensor, gain: Tensor | None = None, shift: Tensor | None = None, eps: float = 1e-5) -> Tensor:
     """(v - mean) / sqrt(var + eps), times gain, plus shift, over the units [B, n].  Ba et al., arXiv:1607.06450."""
-    return F.layer_norm(v, (v.shape[-1],), gain, shift, eps)
+    return _scaled(F.layer_norm(v, (v.shape[-1],), None, None, eps), gain, shift)
 
 
 def rms_norm(v: Tensor, gain: Tensor | None = None, eps: float = 1e-6) -> Tensor:
@@ -26,7 +26,11 @@ def group_norm(
 ) -> Tensor:
     """Layer norm within each of `groups` equal parts of the units [B, n], gain and shift [n].  arXiv:1803.08494."""
     parts = v.view(v.shape[0], groups, v.shape[-1] // groups)
-    normed = F.layer_norm(parts, (parts.shape[-1],), None, None, eps).view(v.shape)
+    return _scaled(F.layer_norm(parts, (parts.shape[-1],), None, None, eps).view(v.shape), gain, shift)
+
+
+def _scaled(normed: Tensor, gain: Tensor | None, shift: Tensor | None) -> Tensor:
+    """By multiplication, so that gain and shift may be traced as rows [B, n]."""
     normed = normed if gain is None else normed * gain
     return normed if shift is None else normed + shift
 
