@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -27,6 +27,7 @@ from typing import Any
 import torch
 
 from gatework.cells.cell import Cell
+from gatework.cells.declarations import Extra
 from gatework.compiler.plan import Plan, plan
 from gatework.compiler.render.cpp import CALL, render, skeleton, tiles
 from gatework.compiler.trace import Unsupported, fingerprint
@@ -119,11 +120,15 @@ class Facts:
         products: of each recurrent product its parameter's name, its position in it and its operand's state.
         vectors: of each vector its parameter's name and row.
         saved: values of [N, H] that forward leaves for backward.
+        extras: further inputs of each step, by declaration and name.
+        same: the step needs I = H.
     """
 
     products: tuple[tuple[str, str, int, int], ...]
     vectors: tuple[tuple[str, int], ...]
     saved: int
+    extras: tuple[str, ...] = ()
+    same: bool = False
 
     @classmethod
     def of(cls, plan: Plan) -> Facts:
@@ -133,14 +138,15 @@ class Facts:
             (*matrix_parameter(cell, p.key), matrix_names(cell, p.key).index(p.name), p.operand) for p in plan.products
         )
         vectors = tuple((key, cell.declared[key].names.index(name)) for key, name in plan.vectors)
-        return cls(products, vectors, len(plan.saved))
+        extras = tuple(f"{key}.{name}" for key, name, _ in cell.entries(Extra))
+        return cls(products, vectors, len(plan.saved), extras, plan.same)
 
     @classmethod
     def from_json(cls, text: str) -> Facts:
         """Read what `to_json` wrote."""
         value = json.loads(text)
         products, vectors = (tuple(tuple(row) for row in value[key]) for key in ("products", "vectors"))
-        return cls(products, vectors, value["saved"])
+        return cls(products, vectors, value["saved"], tuple(value["extras"]), value["same"])
 
     def to_json(self) -> str:
         """As text."""
@@ -185,6 +191,31 @@ def kernel(cell: Cell, dtype: torch.dtype) -> Kernel:
         return _loaded[key]
 
 
+_libraries: dict[str, tuple[ctypes.CDLL, Path]] = {}
+
+
+def library(name: str, content: str, dtype: torch.dtype, source: Callable[[], str]) -> tuple[ctypes.CDLL, Path]:
+    """A shared library of C++ from memory, from disk, or built now, linked with the tiles; for other skeletons.
+
+    Args:
+        name: becomes part of file names.
+        content: what the source depends on besides the compiler's own text: a fingerprint and the skeleton's name.
+        dtype: of its numbers.
+        source: gives the source; called only when there is nothing to load.
+
+    Returns the library, with its threads set up, and the file of its source.  Raises BuildError.
+    """
+    key, folder = _key(name, content, dtype), cache_folder()
+    with _lock:
+        if key not in _libraries:
+            if not _whole(folder / f"{key}.so"):
+                folder = _build(key, lambda: {f"{key}.cpp": source()}, dtype, folder, again=False)
+            opened = ctypes.CDLL(str(folder / f"{key}.so"))
+            _lend_threads(opened)
+            _libraries[key] = opened, folder / f"{key}.cpp"
+        return _libraries[key]
+
+
 def loaded(key: str) -> Kernel:
     """A kernel that this process has loaded, by its key.  Raises BuildError when it has not."""
     if key not in _loaded:
@@ -210,7 +241,10 @@ def _key(name: str, content: str, dtype: torch.dtype) -> str:
 def _version() -> str:
     """A hash of the compiler's own text: a changed Gatework never meets an old kernel."""
     here = Path(__file__).parent
-    texts = [(here / name).read_text() for name in ("trace.py", "plan.py", "render/cpp.py", "build.py")]
+    texts = [
+        (here / name).read_text()
+        for name in ("sizes.py", "graph.py", "trace.py", "plan.py", "render/cpp.py", "build.py")
+    ]
     return hashlib.sha256(repr((texts, skeleton(), CALL)).encode()).hexdigest()
 
 
@@ -226,7 +260,7 @@ def _load(key: str, cell: Cell, dtype: torch.dtype) -> Kernel:
     folder = cache_folder()
     for attempt in range(2):
         if attempt or not _whole(folder / f"{key}.so"):
-            folder = _build(key, cell, dtype, folder, again=attempt > 0)
+            folder = _build(key, lambda: _files(key, cell), dtype, folder, again=attempt > 0)
         try:
             return _open(key, folder / f"{key}.so", Facts.from_json((folder / f"{key}.json").read_text()))
         except (
@@ -239,6 +273,12 @@ def _load(key: str, cell: Cell, dtype: torch.dtype) -> Kernel:
             if attempt:
                 raise BuildError(f"the kernel {key} was built in {folder} but cannot be loaded: {error}") from error
     raise AssertionError("unreachable")
+
+
+def _files(key: str, cell: Cell) -> dict[str, str]:
+    """What a kernel is built from, and what a launch must know of it."""
+    traced = plan(cell)
+    return {f"{key}.cpp": render(traced), f"{key}.json": Facts.of(traced).to_json()}
 
 
 def _digest(path: Path) -> bytes:
@@ -257,9 +297,13 @@ def _open(key: str, path: Path, facts: Facts) -> Kernel:
     library = ctypes.CDLL(str(path))
     for function in (library.gatework_forward, library.gatework_backward):
         function.argtypes, function.restype = [ctypes.c_void_p], ctypes.c_int
+    _lend_threads(library)
+    return Kernel(key, facts, path.with_suffix(".cpp"), library.gatework_forward, library.gatework_backward)
+
+
+def _lend_threads(library: ctypes.CDLL) -> None:
     library.gatework_threads.argtypes = [ctypes.c_void_p] * 3
     library.gatework_threads(*_team_functions())
-    return Kernel(key, facts, path.with_suffix(".cpp"), library.gatework_forward, library.gatework_backward)
 
 
 @cache
@@ -277,30 +321,31 @@ def _team_functions() -> tuple[int | None, int | None, int | None]:
     return None, None, None
 
 
-def _build(key: str, cell: Cell, dtype: torch.dtype, folder: Path, again: bool) -> Path:
+def _build(key: str, texts: Callable[[], dict[str, str]], dtype: torch.dtype, folder: Path, again: bool) -> Path:
     """Build into a folder, or into one of this process when that cannot be written; returns the folder used."""
     path = compiler()
     if path is None:
         raise BuildError("no C++ compiler was found (g++, clang++ or $CXX); install one, such as Debian's g++.")
     try:
-        _build_in(folder, path, key, cell, dtype, again)
+        _build_in(folder, path, key, texts, dtype, again)
     except OSError as error:
         mend = "Set GATEWORK_CACHE to a folder that can be written."
         once("cache-folder", f"kernels are not kept: {folder}: {error.strerror}. {mend}")
         folder = Path(tempfile.mkdtemp(prefix="gatework-"))
-        _build_in(folder, path, key, cell, dtype, again)
+        _build_in(folder, path, key, texts, dtype, again)
     return folder
 
 
-def _build_in(folder: Path, path: str, key: str, cell: Cell, dtype: torch.dtype, again: bool) -> None:
+def _build_in(
+    folder: Path, path: str, key: str, texts: Callable[[], dict[str, str]], dtype: torch.dtype, again: bool
+) -> None:
     with ThreadPoolExecutor(1) as other:  # the tiles are compiled while the cell is traced
         tiles_object = other.submit(_tiles, folder, path, dtype, again)
-        traced = plan(cell)
-        source, facts = render(traced), Facts.of(traced).to_json()
+        files = texts()
         tiles_path = tiles_object.result()
     with _sole_builder(folder / f"{key}.lock"):
         if again or not _whole(folder / f"{key}.so"):  # another process may have been faster
-            files, result = {f"{key}.cpp": source, f"{key}.json": facts}, f"{key}.so"
+            result = f"{key}.so"
             arguments = command(dtype, "-shared", f"{key}.cpp", str(tiles_path), "-o", result)
             _compile(path, folder, files, result, arguments)
 

@@ -55,9 +55,9 @@ class _Sizes:
 
 
 @lru_cache(maxsize=256)
-def _fields(products: int, vectors: int, states: int) -> tuple[dict[str, int], int]:
+def _fields(products: int, vectors: int, states: int, extras: int) -> tuple[dict[str, int], int]:
     """Position of each field in the call, and the call's length."""
-    counts = {"": 1, "PRODUCTS": products + 1, "VECTORS": vectors + 1, "STATES": states + 1}
+    counts = {"": 1, "PRODUCTS": products + 1, "VECTORS": vectors + 1, "STATES": states + 1, "EXTRAS": extras + 1}
     positions, at = {}, 0
     for name, count in CALL:
         positions[name] = at
@@ -70,7 +70,7 @@ class _Call:
 
     def __init__(self, job: Job, sizes: _Sizes, states: Sequence[Tensor]) -> None:
         facts, ragged = job.kernel.facts, job.ragged
-        self.at, length = _fields(len(facts.products), len(facts.vectors), len(states))
+        self.at, length = _fields(len(facts.products), len(facts.vectors), len(states), len(facts.extras))
         self.values = array("q", bytes(8 * length))
         self.alive: list[Tensor] = []
         self.layout = job.batch_first, ragged is not None and ragged.packed
@@ -93,7 +93,14 @@ class _Call:
         self.alive.append(tensor)
         return tensor
 
-    def rows(self, name: str, tensor: Tensor) -> None:
+    def further(self, job: Job, extra: Mapping[str, Tensor], seed: Tensor | None) -> None:
+        """Point the fields of further inputs and of the seed."""
+        for k, name in enumerate(job.kernel.facts.extras):
+            self.rows("extra", extra[name], k)
+        if seed is not None:
+            self.tensor("seed", seed)
+
+    def rows(self, name: str, tensor: Tensor, k: int = 0) -> None:
         """Point a field at sequences, with their strides."""
         if tensor.stride(-1) != 1 and tensor.shape[-1] > 1:
             tensor = self.keep(tensor.contiguous())
@@ -101,8 +108,8 @@ class _Call:
         time, batch = (0, tensor.stride(0)) if packed else tensor.stride()[:2]
         if batch_first and not packed:
             time, batch = batch, time
-        self.tensor(name, tensor)
-        self.values[self.at[f"{name}_time"]], self.values[self.at[f"{name}_batch"]] = time, batch
+        self.tensor(name, tensor, k)
+        self.values[self.at[f"{name}_time"] + k], self.values[self.at[f"{name}_batch"] + k] = time, batch
 
     def weights(self, job: Job, params: Mapping[str, Tensor], H: int) -> None:
         """Point the fields of weights, biases and vectors."""
@@ -180,6 +187,7 @@ def forward(
     call.rows("x", x)
     call.rows("y", y)
     call.weights(job, params, H)
+    call.further(job, extra, seed)
     for k, (state, final) in enumerate(zip(states, finals, strict=True)):
         call.tensor("first", state, k)
         call.tensor("last", final, k)
@@ -223,6 +231,7 @@ def backward(
     call.rows("x", x)
     call.rows("y", results[0])
     call.weights(job, params, H)
+    call.further(job, extra, seed)
     call.tensor("saved", kept[0])
     for k, sequence in enumerate(kept[1:], 1):
         call.tensor("sequence", sequence, k)
@@ -241,5 +250,9 @@ def backward(
     d_params: list[Tensor | None] = [None] * len(params)
     if wanted.params:
         d_params = call.weight_gradients(job, params, H)
+    d_extra: list[Tensor | None] = [torch.empty_like(e) if wanted.extra else None for e in extra.values()]
+    for name, gradient in zip(extra, d_extra, strict=True):
+        if gradient is not None:
+            call.rows("d_extra", gradient, job.kernel.facts.extras.index(name))
     call.run(job.kernel.backward)
-    return dx, d_states, d_params, []
+    return dx, d_states, d_params, d_extra

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gatework.cells.cell import Cell
-from gatework.compiler.trace import Product, Unsupported, op_name, operands, trace
+from gatework.cells.declarations import Extra, Noise
+from gatework.compiler.graph import descendants, Unsupported, is_read, op_name, operands, size_of
+from gatework.compiler.trace import Product, Traced, Value, trace
 
 if TYPE_CHECKING:
     from torch.fx import Graph, Node
 
-Value = tuple[str, int]
+    from gatework.compiler.stages import Staged
+
 _MOST_IN_TILE = 4
 
 
@@ -31,20 +34,26 @@ class Plan:
     """A cell's kernel, before it is written in any language.
 
     Attributes:
-        kind: the kernel class; "M1" is one grouped product on old states, then pointwise.
-        products, vectors, graph: as traced.
-        leaves: what forward is given: "gate", "old", "vector" and "sum" values.
+        kind: the kernel class; "M1" is one grouped product on old states, then pointwise; "M1t" has further inputs or
+            random numbers in each step; "D" has no product.
+        same: the step works only with I = H.
+        products, vectors, graph: as traced; an operand is the position of a state.
+        extras, noises: further inputs of each step and random numbers, which together are the "more" values.
+        leaves: what forward is given: "gate", "old", "vector", "more" and "sum" values.
         new: the new states.
         saved: forward values that are written for backward.
-        given: what backward is given instead of computing it: "saved", "old", "new", "vector" and "d_new" values.
+        given: what backward is given instead of computing it: "saved", "old", "new", "vector", "more" and "d_new" values.
         slots: the gradient buffer, gates first, products last.
-        d_states, d_vectors: the remaining gradients.
+        d_states, d_vectors, d_extras, d_raw: the remaining gradients; that of the raw input only where it is used.
     """
 
     kind: str
+    same: bool
     cell: Cell
     products: tuple[Product, ...]
     vectors: tuple[tuple[str, str], ...]
+    extras: tuple[Extra, ...]
+    noises: tuple[Noise, ...]
     graph: Graph
     leaves: dict[Node, Value]
     new: tuple[Node, ...]
@@ -53,6 +62,8 @@ class Plan:
     slots: tuple[Slot, ...]
     d_states: tuple[Node, ...]
     d_vectors: tuple[Node, ...]
+    d_extras: tuple[Node, ...]
+    d_raw: tuple[Node, ...]
 
     @property
     def chunks(self) -> tuple[tuple[int, int, int], ...]:
@@ -71,46 +82,58 @@ class Plan:
         return max(1, _MOST_IN_TILE // len(self.products)) if len(self.chunks) == 1 else 1
 
 
-def plan(cell: Cell) -> Plan:
+def plan(cell: Cell) -> Plan | Staged:
     """Trace a cell and plan its kernel.  Raises Unsupported with the reason when no kernel class fits."""
+    from gatework.compiler.stages import stage
+
     traced = trace(cell)
-    if not traced.products:
-        raise Unsupported("no recurrent product in the step (a diagonal cell, classes S and D); not compiled so far.")
-    if any(a.operand > b.operand for a, b in itertools.pairwise(traced.products)):
-        raise Unsupported("products on different states alternate; apply the matrices state by state.")
-    n_gates, n_states, n_vectors = len(cell.gate_names), len(cell.states), len(traced.vectors)
-    counts = {"gate": n_gates, "old": n_states, "vector": n_vectors, "sum": len(traced.products), "d_new": n_states}
-    kinds = [(kind, k) for kind, n in counts.items() for k in range(n)]
-    values = dict(zip((n for n in traced.graph.nodes if n.op == "placeholder"), kinds, strict=True))
-    results = iter(_results(traced.graph))
-    new, d_gates, d_states, d_vectors, d_sums = (
-        tuple(itertools.islice(results, n)) for n in (n_states, n_gates, n_states, n_vectors, len(traced.products))
-    )
-    given = {node: value for node, value in values.items() if value[0] in ("old", "vector", "d_new")}
-    given |= {node: ("new", k) for k, node in enumerate(new) if node not in values}
-    hidden = [node for node, (kind, _) in values.items() if kind in ("gate", "sum")]
-    cotangents = [node for node, (kind, _) in values.items() if kind == "d_new"]
-    saved = _cheapest_cut(traced.graph, hidden, cotangents, given, (*d_gates, *d_states, *d_vectors, *d_sums))
+    alternates = any(a.operand > b.operand for a, b in itertools.pairwise(traced.products))
+    if traced.pointwise and not alternates:
+        return _pointwise(traced)
+    raise Unsupported("dependent products, operations over the units and other sizes are not compiled so far.")
+    return stage(traced)
+
+
+def _pointwise(traced: Traced) -> Plan:
+    cell, gradients = traced.cell, traced.gradients
+    extras = tuple(d for _, _, d in cell.entries(Extra))
+    noises = tuple(d for _, _, d in cell.entries(Noise))
+    products = tuple(replace(p, operand=traced.operands[p.operand][1]) for p in traced.products)  # type: ignore[index]
+
+    def named(value: Value) -> Value:
+        kind, k = value
+        return ("more", k + (len(extras) if kind == "noise" else 0)) if kind in ("extra", "noise") else value
+
+    def of(kind: str) -> tuple[Node, ...]:
+        return tuple(node for (k, _), node in gradients.items() if k == kind)
+
+    values = {node: named(value) for node, value in traced.leaves.items()}
+    d_gates, d_sums, d_states, d_vectors, d_extras = (of(k) for k in ("gate", "sum", "old", "vector", "extra"))
+    given = {node: value for node, value in values.items() if value[0] in ("old", "vector", "more", "d_new")}
+    given |= {node: ("new", k) for k, node in enumerate(traced.new) if node not in values}
+    hidden = [node for node, (kind, _) in values.items() if kind in ("gate", "sum", "raw")]
+    d_raw = of("raw") if any(is_read(node) for node, (kind, _) in values.items() if kind == "raw") else ()
+    wanted = (*d_gates, *d_states, *d_vectors, *d_sums, *d_extras, *d_raw)
+    saved = cheapest_cut(traced, hidden, set(given), wanted)
     return Plan(
-        kind="M1",
+        kind=("M1t" if extras or noises else "M1") if products else "D",
+        same=traced.sizes.same,
         cell=cell,
-        products=traced.products,
+        products=products,
         vectors=traced.vectors,
+        extras=extras,
+        noises=noises,
         graph=traced.graph,
         leaves={node: value for node, value in values.items() if value[0] != "d_new"},
-        new=new,
+        new=traced.new,
         saved=tuple(saved),
         given=given | {node: ("saved", k) for k, node in enumerate(saved)},
-        slots=_slots(d_gates, d_sums, traced.products),
+        slots=_slots(d_gates, d_sums, products),
         d_states=d_states,
         d_vectors=d_vectors,
+        d_extras=d_extras,
+        d_raw=d_raw,
     )
-
-
-def _results(graph: Graph) -> list[Node]:
-    (output,) = (n for n in graph.nodes if n.op == "output")
-    args = output.args[0]
-    return [args] if not isinstance(args, tuple | list) else list(args)
 
 
 def _slots(d_gates: Sequence[Node], d_sums: Sequence[Node], products: tuple[Product, ...]) -> tuple[Slot, ...]:
@@ -130,33 +153,25 @@ def _slots(d_gates: Sequence[Node], d_sums: Sequence[Node], products: tuple[Prod
     return (*own, *shared, *(Slot(node, None, k) for k, node in enumerate(d_sums) if k not in taken))
 
 
-def _descendants(graph: Graph, roots: Iterable[Node]) -> set[Node]:
-    found = set(roots)
-    for node in graph.nodes:
-        if any(a in found for a in operands(node)):
-            found.add(node)
-    return found
+def cheapest_cut(traced: Traced, hidden: Iterable[Node], free: set[Node], gradients: Iterable[Node]) -> list[Node]:
+    """The forward values, fewest numbers in all, that let backward do without `hidden` ones; near to their use.
 
-
-def _cheapest_cut(
-    graph: Graph, hidden: list[Node], cotangents: list[Node], free: dict[Node, Value], gradients: Sequence[Node]
-) -> list[Node]:
-    """The fewest forward values that let backward do without `hidden` ones, as near to their use as possible.
-
-    Backward has the `free` values anyway. A minimum cut over the forward part of the graph, every node of capacity 1.
+    Backward has the `free` values anyway. A minimum cut over the forward part of the graph, the capacity of a node being
+    the length of its row.
     """
     import networkx
 
-    tangent = _descendants(graph, cotangents)
-    needed = {a for n in tangent if n.op != "output" for a in operands(n) if a not in tangent} - set(free)
+    graph, hidden = traced.graph, list(hidden)
+    tangent = descendants(graph, [n for n, (kind, _) in traced.leaves.items() if kind.startswith("d_")])
+    needed = {a for n in tangent if n.op != "output" for a in operands(n) if a not in tangent} - free
     needed |= {n for n in gradients if n not in tangent and n not in free}
     flow = networkx.DiGraph()
     flow.add_nodes_from(("use", "source"))
-    blocked = _descendants(graph, hidden)
+    blocked = descendants(graph, hidden)
     for node in graph.nodes:
         if node in tangent or node.op == "output" or node in free or node not in blocked:
             continue
-        flow.add_edge((node, "before"), (node, "after"), capacity=1)
+        flow.add_edge((node, "before"), (node, "after"), capacity=size_of(node))
         if node in hidden:
             flow.add_edge("source", (node, "before"))
         for argument in operands(node):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,23 +13,33 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode, resolve_name
 
 from gatework.cells.cell import Cell
-from gatework.cells.declarations import Matrix, Vector
-from gatework.compiler.weights import Applied, matrix_names
+from gatework.cells.declarations import Extra, Matrix, Noise, Vector
+from gatework.cells.sizes import Size
+from gatework.compiler.graph import (
+    CONSTANTS,
+    Unsupported,
+    decompositions,
+    give_numbers_formulas,
+    is_read,
+    is_row_operation,
+    op_name,
+    size_of,
+    tidy,
+)
+from gatework.compiler.sizes import BATCH, Sizes, candidates
+from gatework.compiler.weights import Applied
 from gatework.errors import CellError
 
 if TYPE_CHECKING:
     from torch.fx import Graph, Node
 
-_B, _H = 3, 5  # sizes to trace with: unequal, so that a step that mixes up its axes is noticed
-
-
-class Unsupported(CellError):
-    """A step that the compiler cannot take; the message says which operation and why."""
+# kind and position of a value that a step is given: ("gate", 0), ("old", 1), ("sum", 2) ...
+Value = tuple[str, int]
 
 
 @dataclass(frozen=True)
 class Product:
-    """`matrix @ state` in a step: which declaration and name, and the position of its operand among the states."""
+    """`matrix @ operand` in a step: which declaration and name, and the position of its operand in `Traced.operands`."""
 
     key: str
     name: str
@@ -38,18 +48,37 @@ class Product:
 
 @dataclass(frozen=True)
 class Traced:
-    """A step and its derivative as one graph over per-unit values [B, H]; products are inputs, so it is pointwise.
+    """A step and its derivative as one graph over rows of units [B, size]; products are inputs of it.
 
     Attributes:
-        products: the recurrent products in order of use.
-        vectors: (declaration, name) of each learned vector.
-        graph: (gates, states, vectors, products, gradients of the new states) ->
-            new states, then gradients of gates, states, vectors, products.
+        cell: whose step it is.
+        sizes: what it was traced with.
+        pointwise: every value has H units, every operand is an old state and no operation looks across units. Then
+            extra inputs of one number stand in the graph spread over the units, and operands have no gradient of their
+            own: the caller adds that of the products to the old state's.
+        products: the products in order of use.
+        operands: what each group of products is applied to: a leaf, or None for a value computed in the step.
+        leaves: what the graph is given: "gate", "old", "vector", "extra", "noise", "raw" and "sum" values, then the
+            gradients of new states, "d_new", and of operands, "d_operand".
+        new, applied: new states and operands.
+        gradients: of each leaf of the step that has one.
     """
 
+    cell: Cell
+    sizes: Sizes
+    pointwise: bool
     products: tuple[Product, ...]
-    vectors: tuple[tuple[str, str], ...]
+    operands: tuple[Value | None, ...]
     graph: Graph
+    leaves: dict[Node, Value]
+    new: tuple[Node, ...]
+    applied: tuple[Node, ...]
+    gradients: dict[Value, Node]
+
+    @property
+    def vectors(self) -> tuple[tuple[str, str], ...]:
+        """(declaration, name) of each learned vector."""
+        return vector_names(self.cell)
 
 
 class _Hole(Applied):
@@ -64,40 +93,37 @@ class _Hole(Applied):
 
 def vector_names(cell: Cell) -> tuple[tuple[str, str], ...]:
     """(declaration, name) of every vector that `step` takes."""
-    return tuple(
-        (key, n) for key in cell.arguments if isinstance(cell.declared[key], Vector) for n in cell.declared[key].names
-    )
+    return tuple((key, name) for key, name, _ in cell.entries(Vector))
 
 
-def _apply(
-    cell: Cell, gates: Sequence[Tensor], states: Sequence[Tensor], vectors: Sequence[Tensor], use: Any
-) -> tuple[Tensor, ...]:
+_LEAVES = ("gate", "old", "vector", "extra", "noise", "raw")
+
+
+def _leaf_sizes(cell: Cell, sizes: Sizes) -> dict[Value, int]:
+    """The size of every leaf of a step but its products."""
+
+    def measure(text: Size) -> int:
+        return cell.measure(text, sizes.hidden, sizes.input)
+
+    texts: dict[str, list[Size]] = {
+        "gate": [cell.expression("x", g) for g in cell.gate_names],
+        "old": [cell.expression("s", s) for s in cell.states],
+        "raw": ["I"],
+    }
+    for kind, declaration in (("vector", Vector), ("extra", Extra), ("noise", Noise)):
+        texts[kind] = [d.size for _, _, d in cell.entries(declaration)]
+    return {(kind, k): measure(text) for kind in _LEAVES for k, text in enumerate(texts[kind])}
+
+
+def _apply(cell: Cell, values: Mapping[Value, Tensor], use: Any) -> tuple[Tensor, ...]:
     declared: dict[str, dict[str, Any]] = {key: {} for key in cell.arguments}
-    for (key, name), value in zip(vector_names(cell), vectors, strict=True):
-        declared[key][name] = value
-    for key in cell.arguments:
-        if not isinstance(cell.declared[key], Vector):
-            declared[key] = {n: _Hole(key, n, use) for n in matrix_names(cell, key)}
-    return cell.apply(
-        dict(zip(cell.gate_names, gates, strict=True)), dict(zip(cell.states, states, strict=True)), declared
-    )
-
-
-def _check_square(cell: Cell) -> None:
-    """Raise Unsupported for declarations that no kernel class takes so far."""
-    declared = [cell.declared[key] for key in cell.arguments]
-    if cell.sizes or not cell.gate_names or any(d.__class__ not in (Matrix, Vector) for d in declared):
-        raise Unsupported("the cell has other widths than H, no input product, inputs of each step or noise.")
-    for d in declared:
-        if isinstance(d, Matrix) and (d.rows, d.columns, d.heads) != ("H", "H", 1):
-            raise Unsupported("a matrix of the cell is not [H, H].")
-
-
-def _leaves(cell: Cell) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-    def some(n: int) -> list[Tensor]:
-        return [torch.full((_B, _H), 0.5) for _ in range(n)]
-
-    return some(len(cell.gate_names)), some(len(cell.states)), some(len(vector_names(cell)))
+    for kind, declaration in (("vector", Vector), ("extra", Extra), ("noise", Noise)):
+        for k, (key, name, _) in enumerate(cell.entries(declaration)):
+            declared[key][name] = values[kind, k]
+    for key, name, _ in cell.entries(Matrix):
+        declared[key][name] = _Hole(key, name, use)
+    gates = {g: values["gate", k] for k, g in enumerate(cell.gate_names)} | {"raw": values["raw", 0]}
+    return cell.apply(gates, {s: values["old", k] for k, s in enumerate(cell.states)}, declared)
 
 
 class _Record(TorchFunctionMode):
@@ -108,14 +134,19 @@ class _Record(TorchFunctionMode):
         self.lines: list[str] = []
         self.names: dict[int, str] = {}
         self.alive: list[Any] = []
+        self.looks_at_shapes = False
+
+    def leaf(self, value: Tensor, label: str) -> str:
+        self.alive.append(value)
+        self.names[id(value)] = label
+        return label
 
     def name(self, value: Any) -> str:
         if isinstance(value, Tensor):
             if id(value) not in self.names:
-                self.alive.append(value)
                 with torch._C.DisableTorchFunction():
-                    sample = value.tolist()  # a tensor from outside is told by its values
-                self.names[id(value)] = f"%{len(self.names)}{sample}"
+                    sample = value.tolist() if value.numel() < 4096 else value.double().sum().item()
+                self.leaf(value, f"%{len(self.names)}{sample}")  # a tensor from outside is told by its values
             return self.names[id(value)]
         if isinstance(value, list | tuple):
             return f"[{', '.join(self.name(v) for v in value)}]"
@@ -123,9 +154,56 @@ class _Record(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
+        name = resolve_name(func) or repr(func)
+        self.looks_at_shapes |= "shape" in name or name.endswith(("size", "numel", "dim"))
         call = ", ".join([self.name(a) for a in args] + [f"{k}={self.name(v)}" for k, v in (kwargs or {}).items()])
-        self.lines.append(f"{resolve_name(func)}({call}) -> {self.name(result)}")
+        self.lines.append(f"{name}({call}) -> {self.name(result)}")
         return result
+
+
+def _record(cell: Cell, sizes: Sizes) -> tuple[_Record, tuple[Product, ...], tuple[Value | None, ...]]:
+    """Run a step once on sample values: its calls of torch, its products and what they are applied to."""
+    leaves = {value: torch.full((BATCH, n), 0.5) for value, n in _leaf_sizes(cell, sizes).items()}
+    products: list[Product] = []
+    operands: list[tuple[Tensor, Value | None]] = []
+
+    def use(key: str, name: str, operand: Tensor) -> Tensor:
+        declared = cell.declared[key]
+        rows, columns = (cell.measure(text, sizes.hidden, sizes.input) for text in (declared.rows, declared.columns))
+        if operand.shape != (BATCH, columns):
+            raise CellError(
+                f"cell {cell.name}: `{key}.{name} @ ...` is applied to shape {tuple(operand.shape)}; "
+                f"expected [B, {declared.columns}] = {(BATCH, columns)}."
+            )
+        position = next((k for k, (known, _) in enumerate(operands) if known is operand), len(operands))
+        if position == len(operands):
+            operands.append((operand, next((value for value, leaf in leaves.items() if leaf is operand), None)))
+        if any((p.key, p.name) == (key, name) for p in products):
+            raise Unsupported(f"`{key}.{name}` is applied twice in one step; only once is compiled so far.")
+        products.append(Product(key, name, position))
+        result = torch.full((BATCH, rows), 0.25)
+        record.leaf(result, f"product {len(products)}")
+        record.lines.append(f"{key}.{name} @ {record.name(operand)} -> product {len(products)}")
+        return result
+
+    with torch.no_grad(), _Record() as record:
+        for (kind, k), leaf in leaves.items():
+            record.leaf(leaf, f"{kind} {k}")
+        new = _apply(cell, leaves, use)
+        record.lines.append(f"return {[record.name(v) for v in new]}")
+    return record, tuple(products), tuple(value for _, value in operands)
+
+
+def _recorded(cell: Cell) -> tuple[Sizes, _Record, tuple[Product, ...], tuple[Value | None, ...]]:
+    """`_record` with the smallest sizes that the step takes."""
+    error: RuntimeError | None = None
+    for sizes in candidates(cell):
+        try:
+            return (sizes, *_record(cell, sizes))
+        except RuntimeError as e:
+            error = error or e
+    assert error is not None
+    raise error
 
 
 def fingerprint(cell: Cell) -> str:
@@ -133,139 +211,119 @@ def fingerprint(cell: Cell) -> str:
 
     Two cells with one fingerprint compile to one kernel. Takes about a millisecond and imports nothing.
     """
-    _check_square(cell)
-    gates, states, vectors = _leaves(cell)
-    with torch.no_grad(), _Record() as record:
-        leaves = [record.name(v) for v in (*gates, *states, *vectors)]
-
-        def use(key: str, name: str, operand: Tensor) -> Tensor:
-            result = torch.full_like(operand, 0.25)
-            record.lines.append(f"{key}.{name} @ {record.name(operand)} -> {record.name(result)}")
-            return result
-
-        new = [record.name(v) for v in _apply(cell, gates, states, vectors, use)]
-    text = "\n".join([f"{cell.gate_names} {cell.states} {vector_names(cell)} {leaves}", *record.lines, f"return {new}"])
-    return hashlib.sha256(text.encode()).hexdigest()
+    try:
+        sizes, record, _, _ = _recorded(cell)
+    except RuntimeError as error:
+        raise _untraceable(error) from error
+    declared = [repr((key, d)) for key, d in cell.declared.items() if key in cell.arguments]
+    names = f"{cell.gate_names} {cell.states} {declared} {sizes}"
+    return hashlib.sha256("\n".join([names, *record.lines]).encode()).hexdigest()
 
 
-def _find_products(cell: Cell) -> tuple[Product, ...]:
-    gates, states, vectors = _leaves(cell)
-    found: list[Product] = []
-
-    def use(key: str, name: str, operand: Tensor) -> Tensor:
-        position = next((k for k, s in enumerate(states) if s is operand), None)
-        if position is None:
-            raise Unsupported(
-                f"`{key}.{name} @ ...` is applied to a value computed within the step; only products on an old state "
-                f"({', '.join('s.' + s for s in cell.states)}) are compiled so far."
-            )
-        if any((p.key, p.name) == (key, name) for p in found):
-            raise Unsupported(f"`{key}.{name}` is applied twice in one step; use its result twice instead.")
-        found.append(Product(key, name, position))
-        return torch.zeros_like(operand)
-
-    _apply(cell, gates, states, vectors, use)
-    return tuple(found)
+def _untraceable(error: RuntimeError) -> Unsupported:
+    first = str(error).strip().splitlines()[0]
+    branches = any(word in first for word in ("tracing tensor", "data-dependent", "ambiguous"))
+    hint = " Python control flow must not depend on tensor values." if branches else ""
+    return Unsupported(f"`step` cannot be traced: {first}{hint}")
 
 
 def trace(cell: Cell) -> Traced:
     """Trace a cell's step and its vector-Jacobian product.
 
-    Raises Unsupported, saying which operation, for a step that is not pointwise apart from products on old states.
+    Raises Unsupported, saying which operation, for a step that is more than pointwise work, operations over the units
+    and products.
     """
+    try:
+        sizes, record, products, operands = _recorded(cell)
+    except RuntimeError as error:
+        raise _untraceable(error) from error
+    traced = _trace_with(cell, sizes, products, operands, _may_be_pointwise(cell, sizes, operands))
+    if traced.pointwise and not _is_pointwise(traced):
+        traced = _trace_with(cell, sizes, products, operands, False)
+    if record.looks_at_shapes or any(is_row_operation(n) for n in traced.graph.nodes):
+        other = _trace_with(cell, next(candidates(cell, unlike=sizes)), products, operands, traced.pointwise)
+        give_numbers_formulas(traced.graph, sizes, other.graph, other.sizes)
+    return traced
+
+
+def _may_be_pointwise(cell: Cell, sizes: Sizes, operands: tuple[Value | None, ...]) -> bool:
+    """Whether every value has H units and every product is on an old state, as far as declarations tell."""
+    wide = {n for (kind, _), n in _leaf_sizes(cell, sizes).items() if kind not in ("extra", "raw")}
+    wide |= {n for (kind, _), n in _leaf_sizes(cell, sizes).items() if kind == "extra" and n != 1}
+    matrices = [(key, d) for key, _, d in cell.entries(Matrix)]
+    square = all(
+        (str(d.rows), str(d.columns)) == ("H", "H") and cell.heads_of(key, sizes.hidden, sizes.input) == 1
+        for key, d in matrices
+    )
+    return wide <= {sizes.hidden} and square and all(v is not None and v[0] == "old" for v in operands)
+
+
+def _is_pointwise(traced: Traced) -> bool:
+    """Whether every value turned out to have H units, and the raw input to be used only where nothing is recurrent."""
+    read = [n for n in traced.graph.nodes if is_read(n) and op_name(n) not in CONSTANTS]
+    raw = [n for n, value in traced.leaves.items() if value == ("raw", 0) and is_read(n) and traced.products]
+    return not raw and not any(is_row_operation(n) or size_of(n) not in (1, traced.sizes.hidden) for n in read)
+
+
+def _trace_with(
+    cell: Cell, sizes: Sizes, products: tuple[Product, ...], operands: tuple[Value | None, ...], pointwise: bool
+) -> Traced:
+    """Trace with given sizes.  A pointwise trace has extra inputs of one number a row spread over the units."""
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    _check_square(cell)
-    products, vectors = _find_products(cell), vector_names(cell)
-    n_gates, n_states = len(cell.gate_names), len(cell.states)
+    leaves = _leaf_sizes(cell, sizes)
+    if pointwise:
+        leaves |= {value: sizes.hidden for value in leaves if value[0] == "extra"}
+    rows = [cell.measure(cell.declared[p.key].rows, sizes.hidden, sizes.input) for p in products]
+    keys = [*leaves, *(("sum", k) for k in range(len(products)))]
 
     def step(*values: Tensor) -> tuple[Tensor, ...]:
-        holes = iter(values[n_gates + n_states + len(vectors) :])
-        split = values[:n_gates], values[n_gates : n_gates + n_states], values[n_gates + n_states :][: len(vectors)]
-        return _apply(cell, *split, lambda key, name, operand: next(holes).clone())
+        given = dict(zip(keys, values, strict=True))
+        used: dict[int, Tensor] = {}
+        count = iter(range(len(products)))
+
+        def use(key: str, name: str, operand: Tensor) -> Tensor:
+            k = next(count)
+            used.setdefault(products[k].operand, operand)
+            return given["sum", k].clone()
+
+        new = _apply(cell, given, use)
+        return (*new, *(used[k].clone() for k in range(0 if pointwise else len(operands))))
 
     def joint(values: tuple[Tensor, ...], gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         new, pull = torch.func.vjp(step, *values)  # type: ignore[misc]
         return (*new, *pull(gradients))
 
-    values = tuple(torch.rand(_B, _H) for _ in range(n_gates + n_states + len(vectors) + len(products)))
+    values = tuple(torch.rand(BATCH, n) for n in (*leaves.values(), *rows))
+    n_states = len(cell.states)
     try:
+        with torch.no_grad():
+            outputs = step(*values)
         joint = torch.func.functionalize(joint)  # an operation in place becomes one that returns its result
-        graph = make_fx(joint, _decompositions())(values, tuple(torch.rand(_B, _H) for _ in range(n_states))).graph
+        graph = make_fx(joint, decompositions())(values, tuple(torch.rand_like(v) for v in outputs)).graph
     except CellError:
         raise
     except RuntimeError as error:
-        first = str(error).strip().splitlines()[0]
-        branches = any(word in first for word in ("tracing tensor", "data-dependent", "ambiguous"))
-        hint = " Python control flow must not depend on tensor values." if branches else ""
-        raise Unsupported(f"`step` cannot be traced: {first}{hint}") from error
-    labels = (
-        [f"x_{g}" for g in cell.gate_names]
-        + [f"s_{s}" for s in cell.states]
-        + [f"{key}_{name}" for key, name in vectors]
-    )
-    labels += [f"{p.key}_{p.name}" for p in products] + [f"d_{s}" for s in cell.states]
-    for node, label in zip([n for n in graph.nodes if n.op == "placeholder"], labels, strict=True):
-        node._rename(label)
-    return Traced(products, vectors, _tidy(graph))
+        raise _untraceable(error) from error
+    keys += [("d_new", k) for k in range(n_states)] + [("d_operand", k) for k in range(len(outputs) - n_states)]
+    nodes = dict(zip([n for n in graph.nodes if n.op == "placeholder"], keys, strict=True))
+    for node, value in nodes.items():
+        node._rename(_label(cell, products, value))
+    results = iter(tidy(graph, sizes))
+    new, applied = (tuple(itertools.islice(results, n)) for n in (n_states, len(outputs) - n_states))
+    gradients = dict(zip(keys[: len(values)], results, strict=True))
+    return Traced(cell, sizes, pointwise, products, operands, graph, nodes, new, applied, gradients)
 
 
-CONSTANTS = {"zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full"}
-CONSTANTS |= {"full", "scalar_tensor", "_efficientzerotensor"}
-# What a backend has a form for, although PyTorch could take it apart.
-_WHOLE = {
-    "sigmoid_backward",
-    "tanh_backward",
-    "threshold_backward",
-    "hardtanh_backward",
-    "softplus_backward",
-    "softplus",
-}
-_WHOLE |= {"where", "clamp_min", "clamp_max", "rsub", "sgn", "silu"} | CONSTANTS
-_SAME = {"alias", "clone", "detach", "contiguous", "view", "_unsafe_view", "expand", "lift_fresh_copy", "positive"}
-
-
-@cache
-def _decompositions() -> dict[Any, Any]:
-    """PyTorch's own rules that take an operation apart into simpler ones."""
-    from torch._decomp import core_aten_decompositions
-
-    rules: dict[Any, Any] = core_aten_decompositions()
-    return {op: rule for op, rule in rules.items() if op.__name__.partition(".")[0] not in _WHOLE}
-
-
-def op_name(node: Node) -> str:
-    """The ATen name of a call, such as `mul`; the empty string for other nodes."""
-    return node.target.overloadpacket.__name__ if isinstance(node.target, torch._ops.OpOverload) else ""
-
-
-def operands(node: Node) -> list[Node]:
-    """The nodes whose values a node reads; none for constants in another's shape."""
-    return [] if op_name(node) in CONSTANTS else node.all_input_nodes
-
-
-def _tidy(graph: Graph) -> Graph:
-    """Drop copies, merge equal calls, delete what is unused; check that every value is [B, H]."""
-    seen: dict[Any, Any] = {}
-    graph.eliminate_dead_code()
-    for node in list(graph.nodes):
-        if node.op == "get_attr":
-            raise Unsupported("a tensor from outside is used in `step`; declare it with vector(...) or use a number.")
-        if node.op != "call_function":
-            continue
-        shape = node.meta["val"].shape if isinstance(node.meta.get("val"), Tensor) else None
-        if op_name(node) in _SAME and node.all_input_nodes[0].meta["val"].shape == shape:
-            node.replace_all_uses_with(node.all_input_nodes[0])
-            continue
-        if shape is None or tuple(shape) not in ((_B, _H), ()):
-            got = "several values" if shape is None else f"shape {tuple(shape)}"
-            raise Unsupported(
-                f"`{op_name(node) or node.target}` gives {got}; only what acts on each unit alone is compiled so far."
-            )
-        key = (node.target, repr(node.args), repr(sorted(node.kwargs.items(), key=lambda item: item[0])))
-        if key in seen:
-            node.replace_all_uses_with(seen[key])
-        else:
-            seen[key] = node
-    graph.eliminate_dead_code()
-    return graph
+def _label(cell: Cell, products: tuple[Product, ...], value: Value) -> str:
+    kind, k = value
+    if kind == "gate":
+        return f"x_{cell.gate_names[k]}"
+    if kind in ("old", "d_new"):
+        return f"{'s' if kind == 'old' else 'd'}_{cell.states[k]}"
+    if kind == "sum":
+        return f"{products[k].key}_{products[k].name}"
+    declarations = {"vector": Vector, "extra": Extra, "noise": Noise}
+    if kind in declarations:
+        return "_".join(cell.entries(declarations[kind])[k][:2])
+    return "x_raw" if kind == "raw" else f"d_operand_{k}"

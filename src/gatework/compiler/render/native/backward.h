@@ -5,6 +5,7 @@
 struct Backward {
     const Call& a;
     const Steps steps;
+    const More more;
     const Rows x, y, gy, dx;
     const int HV;
     const Panels units, inputs;  // columns of the state gradient and of the input gradient
@@ -21,7 +22,7 @@ struct Backward {
     static constexpr int TOTALS = Cell::SLOTS + Cell::VECTORS;
 
     explicit Backward(const Call& call)
-        : a(call), steps(call), x{(real*)a.x, a.x_time, a.x_batch, a.packed != 0}, y{(real*)a.y, a.y_time, a.y_batch, a.packed != 0},
+        : a(call), steps(call), more(call), x{(real*)a.x, a.x_time, a.x_batch, a.packed != 0}, y{(real*)a.y, a.y_time, a.y_batch, a.packed != 0},
           gy{(real*)a.gy, a.gy_time, a.gy_batch, a.packed != 0}, dx{(real*)a.dx, a.dx_time, a.dx_batch, a.packed != 0},
           HV((a.H + L - 1) / L), units(HV), inputs((a.I + L - 1) / L), HP(units.padded * (long)L),
           rows_split(split_rows(a, team_for(a, flops(), units.count), units.count)), team(team_for(a, flops(), units.count)) {}
@@ -179,7 +180,9 @@ struct Backward {
                 d_fresh[0] += part(from);
                 if (near) __builtin_prefetch(steps.at(gy, ahead, b) + at);
             }
-            Cell::backward(save, old, fresh, vec, d_fresh, d, d_old, d_vec);
+            V further[Cell::MORE + 1], d_further[Cell::EXTRAS + 1];
+            more.values(t, b, at, valid, further);
+            Cell::backward(save, old, fresh, vec, further, d_fresh, d, d_old, d_vec, d_further);
             UNROLL for (int i = 0; i < Cell::SLOTS; i++) {
                 if (valid < L) d[i] = keep(d[i], valid);
                 real* to = slots + token * slot_row() + i * HP + at;

@@ -1,10 +1,11 @@
 // One layer and direction forward in time.
 #pragma once
-#include "layout.h"
+#include "more.h"
 
 struct Forward {
     const Call& a;
     const Steps steps;
+    const More more;
     const Rows x, y;
     const Panels units, gates;  // of recurrent products (Cell::UV vectors a panel) and of input products
     const int HV;               // vectors that hold H units
@@ -21,7 +22,7 @@ struct Forward {
     static int unit_panels(int hv) { return (hv + UV - 1) / UV; }
 
     explicit Forward(const Call& call)
-        : a(call), steps(call), x{(real*)a.x, a.x_time, a.x_batch, a.packed != 0}, y{(real*)a.y, a.y_time, a.y_batch, a.packed != 0},
+        : a(call), steps(call), more(call), x{(real*)a.x, a.x_time, a.x_batch, a.packed != 0}, y{(real*)a.y, a.y_time, a.y_batch, a.packed != 0},
           units(0), gates((a.H + L - 1) / L), HV((a.H + L - 1) / L), HP(unit_panels(HV) * UV * L), HW(gates.padded * (long)L),
           rows_split(split_rows(a, team_for(a, flops(), unit_panels(HV)), unit_panels(HV))), team(team_for(a, flops(), unit_panels(HV))) {}
 
@@ -183,7 +184,9 @@ struct Forward {
                 UNROLL for (int g = 0; g < Cell::GATES; g++) gate[g] = load(xt + (r * Cell::GATES + g) * HW + at);
                 UNROLL for (int j = 0; j < Cell::PRODUCTS; j++) sum[j] = load(room + ((r * UV + u) * Cell::PRODUCTS + j) * L);
                 UNROLL for (int s = 0; s < Cell::STATES; s++) old[s] = load(operands[now][s] + b * HP + at);
-                Cell::forward(gate, sum, old, vec, fresh, save);
+                V further[Cell::MORE + 1];
+                more.values(t, b, at, valid, further);
+                Cell::forward(gate, sum, old, vec, further, fresh, save);
                 UNROLL for (int s = 0; s < Cell::STATES; s++) store(operands[!now][s] + b * HP + at, fresh[s]);
                 real* out = steps.at(y, t, b) + at;
                 if (valid == L) store(out, fresh[0]);
@@ -215,6 +218,7 @@ struct Forward {
 // A few tokens without gradients: dot products on the weights as they lie, nothing packed.
 static void forward_one(const Call& a) {
     const Steps steps(a);
+    const More more(a);
     const Rows x{(real*)a.x, a.x_time, a.x_batch, a.packed != 0}, y{(real*)a.y, a.y_time, a.y_batch, a.packed != 0};
     for (long b = 0; b < a.B; b++)
         for (long h = 0; h < a.H; h += L) {
@@ -232,7 +236,9 @@ static void forward_one(const Call& a) {
                 }
             for (int s = 0; s < Cell::STATES; s++) old[s] = part((real*)a.first[s] + b * a.H);
             for (int i = 0; i < Cell::VECTORS; i++) vec[i] = part((real*)a.vectors[i]);
-            Cell::forward(gate, sum, old, vec, fresh, save);
+            V further[Cell::MORE + 1];
+            more.values(0, b, h, n, further);
+            Cell::forward(gate, sum, old, vec, further, fresh, save);
             for (int s = 0; s < Cell::STATES; s++) store_part((real*)a.last[s] + b * a.H + h, fresh[s], n);
             store_part(steps.at(y, 0, b) + h, fresh[0], n);
         }
