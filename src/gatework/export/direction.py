@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gatework.cells import Cell
 from gatework.cells.declarations import Extra, Noise
-from gatework.compiler.trace import Unsupported
+from gatework.compiler.graph import Unsupported
 from gatework.compiler.weights import declared_values, gate_widths, state_widths
 from gatework.export.standard import Match, recognise
 from gatework.export.step import Step, trace_step
@@ -85,5 +85,6 @@ def direction(
     step = trace_step(function, lambda batch: [torch.full((batch, size), 0.5, dtype=dtype) for size in sizes])
     roles = [("gate", k) for k in range(gates)] + [("raw", 0)] + [("state", k) for k in range(len(widths))]
     square = all(size == hidden_size for k, size in enumerate(sizes) if k != gates)
-    match = recognise(step, roles) if square and not extras else None
+    plain = square and not extras and dtype == torch.float32  # runtimes have these nodes' kernels in float32 alone
+    match = recognise(step, roles) if plain else None
     return Direction(cell, params, tuple(widths), reverse, step, match)

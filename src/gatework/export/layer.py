@@ -52,7 +52,7 @@ def directions_of(layer: Recurrent, dtype: torch.dtype) -> list[list[Direction]]
     D, H = layer.num_directions, layer.hidden_size
     return [
         [
-            direction(layer.cell, layer.parameters_of(k), H, layer.width_of(k), k % D == 1, dtype)
+            direction(layer.running_cell, layer.parameters_of(k), H, layer.width_of(k), k % D == 1, dtype)
             for k in range(row * D, row * D + D)
         ]
         for row in range(layer.num_layers)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from gatework.compiler.trace import Unsupported
+from gatework.compiler.graph import Unsupported
 from gatework.export.operation import Operation, Rule
 
 

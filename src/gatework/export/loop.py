@@ -8,7 +8,7 @@ from typing import Any
 
 from torch.fx import Node
 
-from gatework.compiler.trace import Unsupported, op_name
+from gatework.compiler.graph import Unsupported, op_name
 from gatework.export.layout import LAYOUT
 from gatework.export.operation import Operation
 from gatework.export.pointwise import POINTWISE

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.fx import Node
 
-from gatework.compiler.trace import Unsupported
+from gatework.compiler.graph import Unsupported
 from gatework.export.step import SAMPLE, Shape
 from gatework.export.writer import Writer
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
-from gatework.compiler.trace import op_name
+from gatework.compiler.graph import op_name
 from gatework.export.step import Step
 from gatework.export.writer import Writer
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch.fx import Node
 
-from gatework.compiler.trace import Unsupported
+from gatework.compiler.graph import Unsupported
 from gatework.export.operation import Operation, Rule, each
 
 

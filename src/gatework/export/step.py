@@ -13,7 +13,7 @@ from torch.fx import Graph, GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._python_dispatch import _disable_current_modes
 
-from gatework.compiler.trace import Unsupported, op_name
+from gatework.compiler.graph import Unsupported, op_name
 
 OTHER, SAMPLE = 2, 3  # sizes of the batch to trace with; the graph kept is that of SAMPLE
 Shape = tuple[int | None, ...]
