@@ -6,22 +6,78 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 
+import pytest
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 from gatework.cells import Cell, catalogue, find
+from gatework.cells.declarations import Extra
+from gatework.compiler.launch import Refusal, kernel_or_refusal
 from gatework.nn import Recurrent
 
-CELLS: dict[str, Cell] = {name: find(name) for name in catalogue()} | {
-    "rnn-relu": find("rnn", nonlinearity="relu"),
-    "janet-half": find("janet", beta=0.5),
+OPTIONS: dict[str, tuple[str, dict[str, object]]] = {
+    "rnn-relu": ("rnn", {"nonlinearity": "relu"}),
+    "janet-half": ("janet", {"beta": 0.5}),
+    "layer-norm-lstm-sum": ("layer-norm-lstm", {"placement": "sum"}),
+    "lstmp-3": ("lstmp", {"proj_size": 3}),
+    "on-lstm-chunks": ("on-lstm", {"chunk": 4}),
+    "mogrifier-lstm-low-rank": ("mogrifier-lstm", {"rounds": 2, "rank": 3}),
+    "recurrent-highway-1": ("recurrent-highway", {"depth": 1}),
+    "slstm-heads": ("slstm", {"heads": 4, "head_norm": True}),
+    "sru-linear": ("sru", {"v": False}),
+    "sru-raw": ("sru", {"project": False}),
+    "qrnn-3": ("qrnn", {"window": 3}),
 }
+CELLS: dict[str, Cell] = {name: find(name) for name in catalogue()}
+CELLS |= {name: find(cell, **options) for name, (cell, options) in OPTIONS.items()}
+# One or two of each kernel class: these go through every table, all others through `test_every_cell.py`.
+EXAMPLES = (
+    "rnn",
+    "lstm",
+    "gru",
+    "peephole-lstm",
+    "gru-reset-before",
+    "layer-norm-lstm",
+    "t-lstm",
+    "indy-lstm",
+    "min-gru",
+)
+UNITS = {"quaternion-lstm": 4, "on-lstm-chunks": 4, "slstm-heads": 4}  # widths are rounded up to a multiple of these
 DTYPES = (torch.float32, torch.float64)
 
 # Norm of the difference by norm of the result. A sum of n products rounds to about sqrt(n) units of 2^-24 (or 2^-53),
 # and the error grows through at most 60 steps here; 1e-5 is what the project promises in single precision.
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}
+
+
+def as_state(states: Sequence[Tensor]) -> Tensor | tuple[Tensor, ...]:
+    """A list of states as a layer takes it."""
+    return states[0] if len(states) == 1 else tuple(states)
+
+
+def as_list(state: Tensor | tuple[Tensor, ...]) -> list[Tensor]:
+    """A layer's state as a list."""
+    return [state] if isinstance(state, Tensor) else list(state)
+
+
+def reads_input(cell: Cell) -> bool:
+    """Whether a declaration counts from I, which must then not be 0."""
+    sizes = [str(getattr(d, part, "")) for d in cell.declared.values() for part in ("rows", "columns", "size")]
+    return any("I" in size for size in sizes)
+
+
+def needs_square(cell: Cell) -> bool:
+    """Whether the input must be H wide: a state or further input of width I, or a highway around the cell."""
+    widths = [*cell.sizes.values(), *(d.size for _, _, d in cell.entries(Extra))]
+    return any("I" in str(width) for width in widths) or not getattr(cell, "project", True)
+
+
+def needs_kernel(cell: str, dtype: torch.dtype = torch.float32) -> None:
+    """Skip the test, with the compiler's reason, where a cell runs on the reference only."""
+    choice = kernel_or_refusal(CELLS[cell], dtype)
+    if isinstance(choice, Refusal):
+        pytest.skip(f"{cell} is not compiled: {choice.reason}")
 
 
 @dataclass
@@ -39,6 +95,14 @@ class Case:
     layer: dict[str, object] = field(default_factory=dict)
     initial: bool = True
 
+    def __post_init__(self) -> None:
+        cell, unit = CELLS[self.cell], UNITS.get(self.cell, 1)
+        self.H, self.I = -(-self.H // unit) * unit, -(-self.I // unit) * unit
+        if self.I == 0 and reads_input(cell):
+            self.I = unit
+        if needs_square(cell):
+            self.I, self.layer = self.H, {**self.layer, "num_layers": 1}
+
     def layers(self, backend: str = "cpp") -> tuple[Recurrent, Recurrent]:
         """The reference in float64 and a layer on a backend in this case's dtype, with equal weights."""
         tested = Recurrent(CELLS[self.cell], self.I, self.H, backend=backend, dtype=self.dtype, **self.layer)
@@ -53,33 +117,52 @@ class Case:
         if not self.initial:
             return x, None
         rows = self.layer.get("num_layers", 1) * (2 if self.layer.get("bidirectional") else 1)
-        return x, [torch.randn(rows, self.B, self.H, dtype=self.dtype) for _ in CELLS[self.cell].states]
+        cell = CELLS[self.cell]
+        widths = [cell.measure(cell.expression("s", name), self.H, self.I) for name in cell.states]
+        return x, [torch.randn(rows, self.B, width, dtype=self.dtype) for width in widths]
+
+    def extra(self) -> dict[str, Tensor]:
+        """Random further inputs of each step in the layout of x; masks are 0 and 1, times whole."""
+        shape, found = (self.B, self.T) if self.layer.get("batch_first") else (self.T, self.B), {}
+        for _, name, declared in CELLS[self.cell].entries(Extra):
+            value = torch.rand(*shape, CELLS[self.cell].measure(declared.size, self.H, self.I), dtype=self.dtype)
+            found[name] = value.round() if name == "mask" else (8 * value).round() if name == "t" else value
+        return found
 
 
-def run(layer: Recurrent, case: Case, x: Tensor, states: list[Tensor] | None) -> list[Tensor]:
+def run(layer: Recurrent, case: Case, x: Tensor, states: list[Tensor] | None, extra: dict[str, Tensor]) -> list[Tensor]:
     """Call a layer in the case's form: outputs (packed: their data), then final states."""
-    hx = None if states is None else states[0] if len(states) == 1 else tuple(states)
+    hx = None if states is None else as_state(states)
     if case.form == "packed":
         assert case.lengths is not None
         ordered = list(case.lengths) == sorted(case.lengths, reverse=True)
         first = bool(case.layer.get("batch_first"))
-        y, finals = layer(pack_padded_sequence(x, torch.tensor(case.lengths), first, enforce_sorted=ordered), hx)
+        lengths = torch.tensor(case.lengths)
+        x, *values = (pack_padded_sequence(v, lengths, first, enforce_sorted=ordered) for v in (x, *extra.values()))
+        y, finals = layer(x, hx, extra=dict(zip(extra, values, strict=True)))
         assert isinstance(y, PackedSequence)
         y = y.data
     else:
-        y, finals = layer(x, hx, lengths=case.lengths)
-    return [y, *((finals,) if isinstance(finals, Tensor) else finals)]
+        y, finals = layer(x, hx, lengths=case.lengths, extra=extra)
+    return [y, *as_list(finals)]
 
 
 def gradients(
-    layer: Recurrent, case: Case, x: Tensor, states: list[Tensor] | None, weights: Sequence[Tensor]
+    layer: Recurrent,
+    case: Case,
+    x: Tensor,
+    states: list[Tensor] | None,
+    extra: dict[str, Tensor],
+    weights: Sequence[Tensor],
 ) -> dict[str, Tensor]:
-    """Results of a call by name, and gradients of their weighted sum: of x, initial states and all parameters."""
+    """Results of a call by name, and gradients of their weighted sum: of everything that goes in."""
     dtype = next(layer.parameters()).dtype
     x = x.detach().to(dtype).requires_grad_()
     states = None if states is None else [s.detach().to(dtype).requires_grad_() for s in states]
-    results = run(layer, case, x, states)
+    extra = {name: value.detach().to(dtype).requires_grad_() for name, value in extra.items()}
+    results = run(layer, case, x, states, extra)
     sources = {"x": x, **{f"initial {k}": s for k, s in enumerate(states or [])}, **dict(layer.named_parameters())}
+    sources |= {f"extra {name}": value for name, value in extra.items()}
     total = torch.stack([(r * w.to(dtype)).sum() for r, w in zip(results, weights, strict=True)]).sum()
     unused = [None] * len(sources)  # where every sequence is empty, nothing depends on anything
     found = torch.autograd.grad(total, list(sources.values()), allow_unused=True) if total.requires_grad else unused
@@ -109,10 +192,13 @@ def differences(truth: dict[str, Tensor], tested: dict[str, Tensor], tolerance: 
 
 def conforms(case: Case, backend: str = "cpp") -> None:
     """Assert that a backend's results and gradients are the reference's in float64."""
+    needs_kernel(case.cell, case.dtype)
     truth, tested = case.layers(backend)
-    x, states = case.inputs()
-    weights = [torch.randn_like(r) for r in run(truth, case, x.double(), states and [s.double() for s in states])]
-    expected = gradients(truth, case, x, states, weights)
-    found = gradients(tested, case, x, states, weights)
+    (x, states), extra = case.inputs(), case.extra()
+    with torch.no_grad():
+        shapes = run(tested, case, x, states, extra)
+    weights = [torch.randn_like(r) for r in shapes]
+    expected = gradients(truth, case, x, states, extra, weights)
+    found = gradients(tested, case, x, states, extra, weights)
     wrong = list(differences(expected, found, TOLERANCE[case.dtype]))
     assert wrong == [], f"{case}: {'; '.join(wrong)}"

@@ -1,4 +1,4 @@
-"""Every cell on tensors that lie anyhow in memory, with any part asking for gradients, and with none."""
+"""Each kernel class on tensors that lie anyhow in memory, with any part asking for gradients, and with none."""
 
 from __future__ import annotations
 
@@ -8,17 +8,14 @@ import pytest
 import torch
 
 from gatework.nn import Recurrent
-from tests.conformance.comparison import CELLS, TOLERANCE, distance
+from tests.conformance.comparison import CELLS, EXAMPLES, TOLERANCE, as_list, distance, needs_kernel
 
 T, B, I, H = 6, 5, 4, 19  # noqa: E741
 
 
 def layer(cell: str, **options: object) -> Recurrent:
+    needs_kernel(cell)
     return Recurrent(CELLS[cell], I, H, backend="cpp", **options)
-
-
-def as_list(state) -> list[torch.Tensor]:
-    return [state] if isinstance(state, torch.Tensor) else list(state)
 
 
 LAYOUTS = {
@@ -35,7 +32,7 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", EXAMPLES)
 def test_layouts(cell: str, layout: str):
     net, source = layer(cell, bidirectional=True), LAYOUTS[layout]()
     plain = source.clone(memory_format=torch.contiguous_format).requires_grad_()
@@ -46,7 +43,7 @@ def test_layouts(cell: str, layout: str):
     assert torch.equal(plain.grad, odd.grad)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", EXAMPLES)
 def test_states_weights_and_gradients_that_are_not_contiguous(cell: str):
     net = layer(cell)
     x = torch.randn(T, B, I)
@@ -65,7 +62,7 @@ def test_states_weights_and_gradients_that_are_not_contiguous(cell: str):
         assert torch.equal(a, b)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", EXAMPLES)
 def test_gradients_of_every_subset(cell: str):
     """What does not ask for a gradient gets none, and changes nothing for what does."""
     net = layer(cell)
@@ -94,7 +91,7 @@ def test_gradients_of_every_subset(cell: str):
                 assert gradient is None, (wanted, name)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", EXAMPLES)
 def test_any_result_may_be_the_one_that_is_differentiated(cell: str):
     net = layer(cell, bidirectional=True)
     truth = copy.deepcopy(net).double()
@@ -113,9 +110,10 @@ def test_any_result_may_be_the_one_that_is_differentiated(cell: str):
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 2), (1, 3), (6, 1), (6, 5)], ids=lambda size: f"T{size[0]}-B{size[1]}")
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", EXAMPLES)
 def test_without_gradients(cell: str, mode, size: tuple[int, int]):
     """Small calls without gradients take another way through the kernel than training does."""
+    needs_kernel(cell)
     for width, units in ((I, H), (0, 3), (33, 16), (70, 1)):
         net = Recurrent(CELLS[cell], width, units, num_layers=2, bidirectional=True, backend="cpp")
         x = torch.randn(*size, width)
@@ -127,7 +125,7 @@ def test_without_gradients(cell: str, mode, size: tuple[int, int]):
             assert distance(a, b) <= TOLERANCE[torch.float32]
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", EXAMPLES)
 def test_backward_twice_and_accumulation(cell: str):
     net = layer(cell)
     y, _ = net(torch.randn(T, B, I))
