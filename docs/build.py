@@ -6,13 +6,14 @@ python docs/build.py --check    end with code 1 where a document is not what the
 
 from __future__ import annotations
 
+import ast
 import inspect
 import sys
 import textwrap
-from collections.abc import Sequence
 from pathlib import Path
 
-from gatework.cells import Cell, catalogue
+from gatework.cells import Cell, catalogue, find
+from gatework.cells.declarations import Extra
 from gatework.cli.flags import shown
 from gatework.tasks import task, tasks
 from gatework.tasks.config import fields
@@ -22,7 +23,7 @@ CELLS = """# Cells
 
 Every cell is one file of `src/gatework/cells/`; this page is made from them by `python docs/build.py`. `gatework
 explain <cell>` shows what the compiler makes of one. In the equations `x.i` is `W x + b` of gate `i`, `U.i @ s.h` is
-the recurrent product with its bias, and `p.i` a learned vector.
+the recurrent product with its bias, and `p.i` a learned vector; a number in brackets is a width that is not H.
 """
 SETTINGS = """# Settings
 
@@ -32,31 +33,32 @@ prints them as a file to edit, `gatework config <task> --schema` as a JSON schem
 """
 
 
-def cell_page(name: str, cell: type[Cell]) -> str:
-    """One cell: what it is, its states and gates, and its `step` as it stands in the file."""
-    about = inspect.cleandoc(cell.__doc__ or "").replace("  Source:", "\n\nSource:")
-    step = textwrap.dedent(inspect.getsource(cell.step)).strip()
-    options = ", ".join(f"`{option}={getattr(cell, option)!r}`" for option in cell.options)
-    return "\n".join(
-        [
-            f"## {name}",
-            "",
-            about,
-            "",
-            f"States {quoted(cell.states)}; gates {quoted(cell.gate_names)}"
-            + (f"; options {options}." if options else "."),
-            "",
-            "```text",
-            step,
-            "```",
-            "",
-        ]
-    )
+def cell_page(name: str, kind: type[Cell]) -> str:
+    """One cell: what it is, what it is made of with its default options, and its class as it stands in the file."""
+    about = inspect.cleandoc(kind.__doc__ or "").replace("  Source:", "\n\nSource:")
+    cell = find(name)
+    parts = {
+        "States": [_with_size(cell, "s", state) for state in cell.states],
+        "gates": [_with_size(cell, "x", gate) for gate in cell.gate_names],
+        "inputs of each step": [f"`{entry}`" for _, entry, _ in cell.entries(Extra)],
+        "options": [f"`{option}={getattr(cell, option)!r}`" for option in cell.options],
+    }
+    listed = "; ".join(f"{title} {', '.join(names)}" for title, names in parts.items() if names)
+    return "\n".join([f"## {name}", "", about, "", f"{listed}.", "", "```text", _body(kind), "```", ""])
 
 
-def quoted(names: Sequence[str]) -> str:
-    """`a`, `b`."""
-    return ", ".join(f"`{name}`" for name in names)
+def _with_size(cell: Cell, kind: str, name: str) -> str:
+    """`h`, or `z` [1] where the width is not H."""
+    size = str(cell.expression(kind, name))
+    return f"`{name}`" if size == "H" else f"`{name}` [{size}]"
+
+
+def _body(kind: type[Cell]) -> str:
+    """A class without its docstring: declarations, then methods."""
+    source = textwrap.dedent(inspect.getsource(kind))
+    docstring = ast.parse(source).body[0].body[0]  # type: ignore[attr-defined]
+    lines = source.splitlines()
+    return "\n".join([lines[0], *lines[docstring.end_lineno + 1 :]])
 
 
 def settings_table(name: str) -> str:
