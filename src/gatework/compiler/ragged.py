@@ -64,6 +64,12 @@ class Ragged:
         lengths = (sizes[None, :] > torch.arange(B)[:, None]).sum(1)
         return cls(tuple(sizes.tolist()), sizes, sizes.cumsum(0) - sizes, lengths, None, True)
 
+    def between(self, start: int, stop: int) -> Ragged:
+        """The steps start..stop alone: what each sequence has of them, rows in the same order."""
+        sizes = self.sizes[start:stop]
+        lengths = (self.lengths - start).clamp(0, stop - start)
+        return Ragged(self.batch_sizes[start:stop], sizes, sizes.cumsum(0) - sizes, lengths, self.order, self.packed)
+
     def _index(self, T: int, B: int, device: torch.device) -> Tensor:
         assert self.order is not None
         steps = torch.arange(len(self.batch_sizes))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +16,20 @@ from gatework.compiler.ragged import Ragged
 from gatework.errors import InputError
 
 State = Tensor | tuple[Tensor, ...]
+Further = Mapping[str, Tensor | PackedSequence]
+
+
+def check_arguments(input_size: int, hidden_size: int, num_layers: int, dropout: float) -> None:
+    """Raise InputError for sizes that are no whole numbers or too small, and for a dropout outside 0..1."""
+    for name, value, least in (("input_size", input_size, 0), ("hidden_size", hidden_size, 1)):
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise InputError(f"{name} is {value!r}; expected a whole number >= {least}.")
+    if not isinstance(num_layers, int) or isinstance(num_layers, bool) or num_layers < 1:
+        raise InputError(f"num_layers is {num_layers!r}; expected a whole number >= 1.")
+    if not isinstance(dropout, int | float) or isinstance(dropout, bool) or not 0 <= dropout <= 1:
+        raise InputError(f"dropout is {dropout!r}; expected a probability in 0..1.")
+    if dropout and num_layers == 1:
+        warnings.warn("dropout acts between layers, so it does nothing with num_layers=1.", UserWarning, stacklevel=4)
 
 
 def check_input(x: Tensor, dims: tuple[int, ...], input_size: int, weight: Tensor | None) -> None:
@@ -56,9 +72,42 @@ def check_states(cell: Cell, hx: State | None, shapes: Sequence[tuple[int, ...]]
     return list(given)
 
 
+def each_state(state: Any, function: Callable[[Tensor], Tensor]) -> Any:
+    """One state or each of several, changed."""
+    return function(state) if isinstance(state, Tensor) else tuple(function(s) for s in state)
+
+
+def state_of_one(hx: State | None) -> State | None:
+    """Initial states of one sequence, [L * D, H], as those of a batch of one.  Raises InputError for other shapes."""
+    if hx is None:
+        return None
+    for state in (hx,) if isinstance(hx, Tensor) else hx:
+        if not isinstance(state, Tensor) or state.dim() != 2:
+            got = tuple(state.shape) if isinstance(state, Tensor) else type(state).__name__
+            raise InputError(f"one sequence [T, I] came with a state {got}; expected [L * directions, H].")
+    batch: State = each_state(hx, lambda s: s.unsqueeze(1))
+    return batch
+
+
+def extra_of_one(extra: Further | None, x: Tensor, axis: int) -> Further | None:
+    """Further inputs of one sequence x [T, I], each [T, size] or [T], as those of a batch of one, a new axis `axis`.
+
+    Raises InputError for other shapes.
+    """
+    if extra is None:
+        return None
+    batch = {}
+    for name, value in extra.items():
+        if not isinstance(value, Tensor) or value.shape[:1] != x.shape[:1]:
+            got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            raise InputError(f"extra {name!r} is {got}; one sequence has {x.shape[0]} steps: expected [T, size].")
+        batch[name] = value.unsqueeze(axis)
+    return batch
+
+
 def further_inputs(
     cell: Cell,
-    extra: Mapping[str, Tensor | PackedSequence] | None,
+    extra: Further | None,
     x: Tensor,
     sizes: Mapping[str, int],
     ragged: Ragged | None,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, overload
 
@@ -12,17 +11,27 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from gatework.cells import Cell, find
-from gatework.cells.declarations import Extra, Noise
+from gatework.cells.declarations import Extra
 from gatework.cells.generator import new_seed
-from gatework.compiler.launch import Backend, check_backend, recur
+from gatework.compiler.launch import Backend, check_backend
 from gatework.compiler.ragged import Ragged
 from gatework.compiler.weights import buffer_names, dense_parameters, parameter_shapes, state_widths
 from gatework.errors import InputError
-from gatework.nn.inputs import State, check_input, check_states, further_inputs
+from gatework.nn.inputs import (
+    Further,
+    State,
+    check_arguments,
+    check_input,
+    check_states,
+    each_state,
+    extra_of_one,
+    further_inputs,
+    state_of_one,
+)
 from gatework.nn.regularisers import Rate, Regularisers
+from gatework.nn.saving import Save, check_save
+from gatework.nn.stack import run_stack
 from gatework.nn.starts import start
-
-Further = Mapping[str, Tensor | PackedSequence]
 
 
 class Recurrent(nn.Module):
@@ -51,6 +60,9 @@ class Recurrent(nn.Module):
             arXiv:1512.05287.
         weight_drop: probability in [0, 1) of dropping elements of the recurrent matrices, once for each call, in
             training (DropConnect). arXiv:1708.02182.
+        save: what is kept for backward. "gates": everything, the fastest. "states": the layers' outputs; backward runs
+            each layer forward once more. "chunks": states about every sqrt(T) steps, and backward runs one such chunk
+            forward at a time, so that beside inputs and outputs memory grows with sqrt(T). All give equal gradients.
 
     Attributes:
         state_sizes: width of each state; H where the cell does not say otherwise.
@@ -78,6 +90,7 @@ class Recurrent(nn.Module):
         recurrent_dropout: float = 0.0,
         variational_dropout: Rate = 0.0,
         weight_drop: float = 0.0,
+        save: Save = "gates",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -87,22 +100,11 @@ class Recurrent(nn.Module):
             if not isinstance(heads, int) or isinstance(heads, bool) or heads < 1:
                 raise InputError(f"heads is {heads!r}; expected a whole number >= 1 that divides hidden_size.")
             self.cell = self.cell.with_heads(heads)
-        for name, value, least in (
-            ("input_size", input_size, 0),
-            ("hidden_size", hidden_size, 1),
-            ("num_layers", num_layers, 1),
-        ):
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise InputError(f"{name} is {value!r}; expected a whole number >= {least}.")
-        if not isinstance(dropout, int | float) or isinstance(dropout, bool) or not 0 <= dropout <= 1:
-            raise InputError(f"dropout is {dropout!r}; expected a probability in 0..1.")
-        if dropout and num_layers == 1:
-            warnings.warn(
-                "dropout acts between layers, so it does nothing with num_layers=1.", UserWarning, stacklevel=2
-            )
+        check_arguments(input_size, hidden_size, num_layers, dropout)
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout, self.bidirectional = bias, batch_first, float(dropout), bidirectional
         self.forget_bias, self.chrono, self.backend = forget_bias, chrono, check_backend(backend)
+        self.save = check_save(save)
         self.state_sizes = tuple(state_widths(self.cell, hidden_size, input_size))
         self.output_size = self.state_sizes[0]
         self._takes = self._further(input_size)
@@ -142,10 +144,6 @@ class Recurrent(nn.Module):
         """The cell that runs in the present mode: the layer's own, or that with its regularisers."""
         return self.regularisers.training if self.training else self.regularisers.evaluation
 
-    def _draws(self) -> bool:
-        """Whether a call in the present mode draws random numbers (dropout between layers, torch's own, apart)."""
-        return bool(self.running_cell.entries(Noise)) or (self.training and self.regularisers.outside)
-
     def _check_widths(self, k: int) -> None:
         """Raise InputError where the width of a state or further input would change from layer to layer."""
         cell, H, I = self.cell, self.hidden_size, self.width_of(k)  # noqa: E741
@@ -173,11 +171,17 @@ class Recurrent(nn.Module):
         hx: State | None = None,
         lengths: Tensor | Sequence[int] | None = None,
         extra: Further | None = None,
+        seeds: Sequence[Tensor] | None = None,
     ) -> tuple[Tensor, Any]: ...
 
     @overload
     def forward(
-        self, input: PackedSequence, hx: State | None = None, lengths: None = None, extra: Further | None = None
+        self,
+        input: PackedSequence,
+        hx: State | None = None,
+        lengths: None = None,
+        extra: Further | None = None,
+        seeds: Sequence[Tensor] | None = None,
     ) -> tuple[PackedSequence, Any]: ...
 
     def forward(
@@ -186,6 +190,7 @@ class Recurrent(nn.Module):
         hx: State | None = None,
         lengths: Tensor | Sequence[int] | None = None,
         extra: Further | None = None,
+        seeds: Sequence[Tensor] | None = None,
     ) -> tuple[Tensor | PackedSequence, Any]:
         """Run the layers over whole sequences.
 
@@ -198,6 +203,7 @@ class Recurrent(nn.Module):
                 nothing and come out as zeros; the row's final state is that of its last step.
             extra: what the cell takes at each step beside the input (`per_step`), by name, each laid out like the input
                 with its own last axis, which may be left out where it is 1. Every layer receives the same.
+            seeds: what the regularisers draw from, as `seeds()` gives them; None draws new ones from torch's generator.
 
         Returns:
             outputs of the last layer [T, B, D * H] (or [B, T, D * H], [T, D * H], PackedSequence), and the final
@@ -210,94 +216,68 @@ class Recurrent(nn.Module):
         if isinstance(input, PackedSequence):
             if lengths is not None:
                 raise InputError("a PackedSequence carries its lengths; leave `lengths` out.")
-            return self._packed(input, hx, extra)
+            return self._packed(input, hx, extra, seeds)
         self._check_input(input, (2, 3))
         if input.dim() == 2:
             if lengths is not None:
                 raise InputError("lengths came with one unbatched sequence [T, I]; cut the sequence instead.")
             axis = 1 if not self.batch_first else 0
-            further = self._unbatched(extra, input, axis)
-            y, state = self.forward(input.unsqueeze(axis), self._batched(hx), extra=further)
-            return y.squeeze(axis), self._map(state, lambda s: s.squeeze(1))
+            x, one = input.unsqueeze(axis), extra_of_one(extra, input, axis)
+            y, state = self.forward(x, state_of_one(hx), extra=one, seeds=seeds)
+            return y.squeeze(axis), each_state(state, lambda s: s.squeeze(1))
         B, T = input.shape[:2] if self.batch_first else (input.shape[1], input.shape[0])
         states = self._states(hx, B, input)
         ragged = None if lengths is None else Ragged.of_lengths(lengths, T, B)
-        y, finals = self._layers(input, states, ragged, self.batch_first, self._extra(extra, input, ragged))
+        further, used = self.further(extra, input, ragged), self._seeds(seeds)
+        y, finals = run_stack(self, input, states, ragged, self.batch_first, further, used)
         return y, self._pack_state(finals)
 
-    def _packed(self, input: PackedSequence, hx: State | None, extra: Further | None) -> tuple[PackedSequence, State]:
+    def _packed(
+        self, input: PackedSequence, hx: State | None, extra: Further | None, seeds: Sequence[Tensor] | None
+    ) -> tuple[PackedSequence, State]:
         self._check_input(input.data, (2,))
-        ragged, x = Ragged.of_packed(input), input.data
+        ragged, x, used = Ragged.of_packed(input), input.data, self._seeds(seeds)
         order, back = input.sorted_indices, input.unsorted_indices
-        states, further = self._states(hx, ragged.batch_sizes[0], x), self._extra(extra, x, ragged)
-        if order is not None and self._draws():  # noise counts the rows of the batch as they were given
-            T, B, given = (
-                len(ragged.batch_sizes),
-                ragged.batch_sizes[0],
-                replace(ragged, order=order.cpu(), packed=False),
-            )
+        T, B = len(ragged.batch_sizes), ragged.batch_sizes[0]
+        states, further = self._states(hx, B, x), self.further(extra, x, ragged)
+        if order is not None and used:  # random numbers count the rows of the batch as they were given
+            given = replace(ragged, order=order.cpu(), packed=False)
             further = {name: given.pad(value, T, B) for name, value in further.items()}
-            y, finals = self._layers(given.pad(x, T, B), states, given, False, further)
+            y, finals = run_stack(self, given.pad(x, T, B), states, given, False, further, used)
             return PackedSequence(given.pack(y), input.batch_sizes, order, back), self._pack_state(finals)
         states = [s if order is None else s.index_select(1, order) for s in states]
-        y, finals = self._layers(x, states, ragged, False, further)
+        y, finals = run_stack(self, x, states, ragged, False, further, used)
         finals = [f if back is None else f.index_select(1, back) for f in finals]
         return PackedSequence(y, input.batch_sizes, order, back), self._pack_state(finals)
 
-    def _extra(self, extra: Further | None, x: Tensor, ragged: Ragged | None) -> dict[str, Tensor]:
+    def further(self, extra: Further | None, x: Tensor, ragged: Ragged | None = None) -> dict[str, Tensor]:
+        """What the cell takes at each step beside x, by "declaration.name", [..., size] in the layout of x.
+
+        Raises InputError for one that the cell does not take, lacks, or of another shape, dtype or device.
+        """
         if not extra and not self._takes:
             return {}
         return further_inputs(self.cell, extra, x, self._takes, ragged, self.batch_first)
 
-    def _unbatched(self, extra: Further | None, x: Tensor, axis: int) -> Further | None:
-        """Further inputs of one sequence, [T, size] or [T], as those of a batch of one."""
-        if extra is None:
-            return None
-        for name, value in extra.items():
-            if not isinstance(value, Tensor) or value.shape[:1] != x.shape[:1]:
-                got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-                raise InputError(f"extra {name!r} is {got}; one sequence has {x.shape[0]} steps: expected [T, size].")
-        return {name: value.unsqueeze(axis) for name, value in extra.items() if isinstance(value, Tensor)}
+    def seeds(self) -> list[Tensor]:
+        """What a call in the present mode draws from: int64 [2] for each layer and direction, or nothing.
 
-    def _layers(
-        self,
-        x: Tensor,
-        states: Sequence[Tensor],
-        ragged: Ragged | None,
-        batch_first: bool,
-        extra: Mapping[str, Tensor],
-    ) -> tuple[Tensor, list[Tensor]]:
-        """All layers and directions; states and finals are [L * D, B, width] each."""
-        D, finals = self.num_directions, []
-        per_layer, cell = [s.unbind(0) for s in states], self.running_cell
-        draws, outside = self._draws(), self.training and self.regularisers.outside
-        for layer in range(self.num_layers):
-            outputs = []
-            seeds = [new_seed() for _ in range(D)] if draws else []
-            x = self.regularisers.drop_inputs(x, seeds[0], ragged, batch_first) if outside else x
-            for direction in range(D):
-                k = layer * D + direction
-                params, seed = self.parameters_of(k), seeds[direction] if draws else None
-                y, final = recur(
-                    cell,
-                    x,
-                    [s[k] for s in per_layer],
-                    self.regularisers.drop_weights(params, seeds[direction]) if outside else params,
-                    ragged=ragged,
-                    batch_first=batch_first,
-                    reverse=direction == 1,
-                    backend=self.backend,
-                    extra=extra,
-                    seed=seed,
-                )
-                outputs.append(y)
-                finals.append(final)
-            x = outputs[0] if D == 1 else torch.cat(outputs, -1)
-            if self.dropout and self.training and layer < self.num_layers - 1:
-                x = nn.functional.dropout(x, self.dropout)
-        if len(finals) == 1:
-            return x, [f.unsqueeze(0) for f in finals[0]]
-        return x, [torch.stack(parts) for parts in zip(*finals, strict=True)]
+        The first number is the seed, from torch's generator; the second is the position of the call's first step in its
+        sequences, 0. A call that continues others with their seeds and a later position draws what one call would.
+        """
+        return [new_seed() for _ in self._names] if self.regularisers.draws[self.training] else []
+
+    def _seeds(self, given: Sequence[Tensor] | None) -> list[Tensor]:
+        if given is None or not self.regularisers.draws[self.training]:
+            return self.seeds()
+        n = len(self._names)
+        for seed in given:
+            if not isinstance(seed, Tensor) or seed.shape != (2,) or seed.dtype != torch.int64:
+                got = f"{tuple(seed.shape)} of {seed.dtype}" if isinstance(seed, Tensor) else type(seed).__name__
+                raise InputError(f"seeds has {got}; expected int64 tensors of shape (2,), as seeds() gives them.")
+        if len(given) != n:
+            raise InputError(f"seeds has {len(given)} entries; expected {n}, one for each layer and direction.")
+        return list(given)
 
     def parameters_of(self, k: int) -> dict[str, Tensor]:
         """Parameters of layer and direction k = layer * D + direction by the cell's names, structured ones made dense.
@@ -324,20 +304,6 @@ class Recurrent(nn.Module):
         rows = self.num_layers * self.num_directions
         return check_states(self.cell, hx, [(rows, B, width) for width in self.state_sizes], like)
 
-    def _batched(self, hx: State | None) -> State | None:
-        if hx is None:
-            return None
-        for state in (hx,) if isinstance(hx, Tensor) else hx:
-            if not isinstance(state, Tensor) or state.dim() != 2:
-                got = tuple(state.shape) if isinstance(state, Tensor) else type(state).__name__
-                raise InputError(f"one sequence [T, I] came with a state {got}; expected [L * directions, H].")
-        batched: State = self._map(hx, lambda s: s.unsqueeze(1))
-        return batched
-
-    @staticmethod
-    def _map(state: Any, function: Any) -> Any:
-        return function(state) if isinstance(state, Tensor) else tuple(function(s) for s in state)
-
     @staticmethod
     def _pack_state(finals: Sequence[Tensor]) -> State:
         return finals[0] if len(finals) == 1 else tuple(finals)
@@ -355,6 +321,7 @@ class Recurrent(nn.Module):
             "dropout": 0.0,
             "bidirectional": False,
             "backend": "auto",
+            "save": "gates",
         }
         parts += [f"{key}={getattr(self, key)}" for key, value in defaults.items() if getattr(self, key) != value]
         parts += [f"{key}={rate}" for key, rate in self.regularisers.rates.items() if rate]

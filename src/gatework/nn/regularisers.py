@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gatework.cells import Cell
+from gatework.cells.declarations import Noise
 from gatework.cells.generator import SEQUENCE, uniform
 from gatework.cells.regularised import Regularised, recurrent_keys
 from gatework.compiler.ragged import Ragged
@@ -25,6 +26,9 @@ class Regularisers:
     Attributes:
         training: the cell that runs in training.
         evaluation: the cell that runs in evaluation.
+        rates: the arguments, each part of them spelled out; 0 for what is not used.
+        outside: whether training drops something outside the loop over time.
+        draws: by mode (True is training) whether a call draws random numbers, dropout between layers apart.
 
     Raises InputError for a rate outside [0, 1) and for a cell that a regulariser does not apply to.
     """
@@ -57,10 +61,11 @@ class Regularisers:
         keys = recurrent_keys(cell, hidden_size, input_size) if self.weight_rate else ()
         self.weights = tuple(matrix_parameter(cell, key)[0] for key in keys)
 
-    @property
-    def outside(self) -> bool:
-        """Whether something is dropped outside the loop over time."""
-        return bool(self.input_rate or self.weight_rate)
+        self.outside = bool(self.input_rate or self.weight_rate)
+        self.draws = {
+            True: self.outside or bool(self.training.entries(Noise)),
+            False: bool(self.evaluation.entries(Noise)),
+        }
 
     def drop_inputs(self, x: Tensor, seed: Tensor, ragged: Ragged | None, batch_first: bool) -> Tensor:
         """A layer's input with the same features dropped at every step of a sequence."""
