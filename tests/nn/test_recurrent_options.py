@@ -12,7 +12,8 @@ from gatework.cells import Cell, catalogue, find
 from gatework.errors import InputError
 from gatework.nn import GRU, LSTM, RNN, Recurrent
 
-FORGETTING = [name for name in catalogue() if find(name).forget_gate]
+CELLS = "rnn", "lstm", "peephole-lstm", "cifg", "gru", "janet"
+FORGETTING = [name for name in CELLS if find(name).forget_gate]
 I, H = 3, 50  # noqa: E741
 
 
@@ -72,7 +73,7 @@ def test_a_vector_may_have_its_own_start():
     assert layer.q_l0.shape == (2, H) and (layer.q_l0 == 0.25).all()
 
 
-@pytest.mark.parametrize("cell", catalogue())
+@pytest.mark.parametrize("cell", CELLS)
 def test_by_name_by_class_and_by_instance(cell: str):
     x = torch.randn(4, 2, I)
     layers = [Recurrent(given, I, H) for given in (cell, catalogue()[cell], find(cell))]
@@ -81,7 +82,7 @@ def test_by_name_by_class_and_by_instance(cell: str):
     assert len({layer(x)[0].sum().item() for layer in layers}) == 1
 
 
-@pytest.mark.parametrize("cell", catalogue())
+@pytest.mark.parametrize("cell", CELLS)
 def test_copies_and_saved_weights(cell: str):
     layer, x = Recurrent(cell, I, H, num_layers=2), torch.randn(4, 2, I)
     expected = layer(x)[0]

@@ -165,9 +165,10 @@ def _like(x: Tensor, value: Tensor | PackedSequence, name: str, shape: tuple[int
 
 def _positions(x: Tensor, ragged: Ragged | None, batch_first: bool) -> Tensor:
     """The place of each row of x in its sequence, [..., 1]."""
-    if x.dim() == 2:
-        assert ragged is not None
+    if ragged is not None and ragged.packed:
         steps = torch.arange(len(ragged.batch_sizes)).repeat_interleave(ragged.sizes)
         return steps.to(x.device, x.dtype).unsqueeze(-1)
-    steps = torch.arange(x.shape[1 if batch_first else 0], device=x.device, dtype=x.dtype)
+    steps = torch.arange(x.shape[1 if batch_first and x.dim() == 3 else 0], device=x.device, dtype=x.dtype)
+    if x.dim() == 2:
+        return steps.unsqueeze(-1)
     return steps.view(1, -1, 1) if batch_first else steps.view(-1, 1, 1)
