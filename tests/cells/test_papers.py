@@ -83,8 +83,8 @@ def layer_of(case: tuple[str, dict[str, object]]) -> Recurrent:
 
 
 def weights(layer: Recurrent) -> dict[str, np.ndarray]:
-    named = {name: getattr(layer, full) for name, full, _ in layer._names[0]}
-    return {name: value.detach().numpy() for name, value in views(layer.cell, named, H, I).items()}
+    named = {full.removesuffix("_l0"): value for full, value in layer.state_dict().items()}
+    return {name: value.numpy() for name, value in views(layer.cell, named, H, I).items()}
 
 
 def rows(tensor: torch.Tensor) -> Iterator[np.ndarray]:
