@@ -156,12 +156,6 @@ class Branching(Base):
         return tanh(a) if a.sum() > 0 else tanh(a) * 1.0
 
 
-class Diagonal(Base):
-    def step(self, x, s):
-        r = sigmoid(x.r)
-        return r * s.h + (1 - r) * x.n
-
-
 class Outside(Base):
     def step(self, x, s, U):
         return tanh(x.n + U.n @ s.h) * torch.tensor(0.5, dtype=x.n.dtype)
@@ -177,7 +171,6 @@ FALLBACKS = {
     LayerNorm: "native_layer_norm|several values|shape",
     Noisy: "rand_like",
     Branching: "control flow must not depend on tensor values",
-    Diagonal: "no recurrent product",
     Outside: "a tensor from outside is used",
     Twice: r"`U\.n` is applied twice",
 }

@@ -243,7 +243,16 @@ def _version() -> str:
     here = Path(__file__).parent
     texts = [
         (here / name).read_text()
-        for name in ("sizes.py", "graph.py", "trace.py", "plan.py", "render/cpp.py", "build.py")
+        for name in (
+            "sizes.py",
+            "graph.py",
+            "diagonal.py",
+            "trace.py",
+            "plan.py",
+            "render/operations.py",
+            "render/cpp.py",
+            "build.py",
+        )
     ]
     return hashlib.sha256(repr((texts, skeleton(), CALL)).encode()).hexdigest()
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from gatework.cells.cell import Cell
 from gatework.cells.declarations import Extra, Noise
-from gatework.compiler.graph import descendants, Unsupported, is_read, op_name, operands, size_of
+from gatework.compiler.diagonal import is_linear, scanned
+from gatework.compiler.graph import Unsupported, descendants, is_read, op_name, operands, size_of
 from gatework.compiler.trace import Product, Traced, Value, trace
 
 if TYPE_CHECKING:
@@ -35,15 +36,16 @@ class Plan:
 
     Attributes:
         kind: the kernel class; "M1" is one grouped product on old states, then pointwise; "M1t" has further inputs or
-            random numbers in each step; "D" has no product.
+            random numbers in each step; "D" has no product, and "S" is linear in its states besides.
         same: the step works only with I = H.
         products, vectors, graph: as traced; an operand is the position of a state.
         extras, noises: further inputs of each step and random numbers, which together are the "more" values.
         leaves: what forward is given: "gate", "old", "vector", "more" and "sum" values.
         new: the new states.
         saved: forward values that are written for backward.
-        given: what backward is given instead of computing it: "saved", "old", "new", "vector", "more" and "d_new" values.
+        given: what backward is given instead of computing it: "saved", "old", "new", "vector", "more", "d_new".
         slots: the gradient buffer, gates first, products last.
+        scanned: in class "S" the only state that a step reads, if there is just one.
         d_states, d_vectors, d_extras, d_raw: the remaining gradients; that of the raw input only where it is used.
     """
 
@@ -64,6 +66,7 @@ class Plan:
     d_vectors: tuple[Node, ...]
     d_extras: tuple[Node, ...]
     d_raw: tuple[Node, ...]
+    scanned: int | None
 
     @property
     def chunks(self) -> tuple[tuple[int, int, int], ...]:
@@ -115,8 +118,9 @@ def _pointwise(traced: Traced) -> Plan:
     d_raw = of("raw") if any(is_read(node) for node, (kind, _) in values.items() if kind == "raw") else ()
     wanted = (*d_gates, *d_states, *d_vectors, *d_sums, *d_extras, *d_raw)
     saved = cheapest_cut(traced, hidden, set(given), wanted)
+    diagonal = "S" if is_linear(values, traced.new) else "D"
     return Plan(
-        kind=("M1t" if extras or noises else "M1") if products else "D",
+        kind=("M1t" if extras or noises else "M1") if products else diagonal,
         same=traced.sizes.same,
         cell=cell,
         products=products,
@@ -133,6 +137,7 @@ def _pointwise(traced: Traced) -> Plan:
         d_vectors=d_vectors,
         d_extras=d_extras,
         d_raw=d_raw,
+        scanned=None if products else scanned(values, traced.new),
     )
 
 

@@ -7,10 +7,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gatework.compiler.diagonal import other_cotangents
+from gatework.compiler.graph import op_name, operands
 from gatework.compiler.plan import Plan
 from gatework.compiler.render.operations import MASKS, expression, number
 from gatework.compiler.trace import Value
-from gatework.compiler.graph import op_name, operands
 
 if TYPE_CHECKING:
     from torch.fx import Node
@@ -106,6 +107,21 @@ def _backward(plan: Plan) -> list[str]:
     return [*head, *(f"        {line}" for line in (*lines, *writes)), "    }"]
 
 
+def _linear(plan: Plan) -> list[str]:
+    """What a step does to the scanned state: factor * old + offset."""
+    lines: list[str] = []
+    if (state := plan.scanned) is not None:
+        known = {node: f"{kind}[{k}]" if kind != "raw" else "gate[GATES]" for node, (kind, k) in plan.leaves.items()}
+        known |= dict.fromkeys(other_cotangents(plan.given, state), "V{}")
+        known |= {node: "V{}" for node, (kind, _) in plan.leaves.items() if kind == "old"}
+        known |= {node: "splat(1)" for node, value in plan.given.items() if value == ("d_new", state)}
+        factor, offset = plan.d_states[state], plan.new[state]
+        lines, names = _program((factor, offset), known)
+        lines += [f"factor = {names[factor]};", f"offset = {names[offset]};"]
+    head = "    INLINE void linear(const V* gate, const V* vector, const V* more, V& factor, V& offset) {"
+    return [head, *(f"        {line}" for line in lines), "    }"] if plan.kind in ("D", "S") else []
+
+
 def cell_source(plan: Plan) -> str:
     """The part of the source that differs between cells."""
     states, products = range(len(plan.cell.states)), plan.products
@@ -124,6 +140,7 @@ def cell_source(plan: Plan) -> str:
         "SAVED": len(plan.saved),
         "SLOTS": len(plan.slots),
         "RAW": len(plan.d_raw),
+        "SCAN": -1 if plan.scanned is None else plan.scanned,
         "CHUNKS": len(plan.chunks),
         "UV": plan.panel_vectors,
     }
@@ -152,6 +169,7 @@ def cell_source(plan: Plan) -> str:
             *(_table(name, values) for name, values in tables.items()),
             *_forward(plan),
             *_backward(plan),
+            *_linear(plan),
             "};",
         ]
     )
@@ -161,7 +179,8 @@ def cell_source(plan: Plan) -> str:
 _SKELETONS: dict[str, tuple[str, ...]] = {
     "M1": ("forward.h", "backward.h"),
     "M1t": ("forward.h", "backward.h"),
-    "D": ("diagonal.h", "diagonal_back.h"),
+    "D": ("diagonal.h", "diagonal_forward.h", "diagonal_backward.h"),
+    "S": ("diagonal.h", "diagonal_forward.h", "diagonal_backward.h"),
 }
 
 
