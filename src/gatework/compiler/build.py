@@ -6,7 +6,6 @@ import ctypes
 import errno
 import fcntl
 import hashlib
-import json
 import os
 import platform
 import re
@@ -19,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,11 +26,10 @@ from typing import Any
 import torch
 
 from gatework.cells.cell import Cell
-from gatework.cells.declarations import Extra
-from gatework.compiler.plan import Plan, plan
-from gatework.compiler.render.cpp import CALL, render, skeleton, tiles
+from gatework.compiler.facts import Facts, StagedFacts, facts_from_json, facts_of
+from gatework.compiler.plan import plan
+from gatework.compiler.render.cpp import render, skeleton, tiles
 from gatework.compiler.trace import Unsupported, fingerprint
-from gatework.compiler.weights import matrix_names, matrix_parameter
 from gatework.errors import GateworkError
 from gatework.say import once
 
@@ -113,52 +111,11 @@ def cache_folder() -> Path:
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What a launch must know of a kernel.
-
-    Attributes:
-        products: of each recurrent product its parameter's name, its position in it and its operand's state.
-        vectors: of each vector its parameter's name and row.
-        saved: values of [N, H] that forward leaves for backward.
-        extras: further inputs of each step, by declaration and name.
-        same: the step needs I = H.
-    """
-
-    products: tuple[tuple[str, str, int, int], ...]
-    vectors: tuple[tuple[str, int], ...]
-    saved: int
-    extras: tuple[str, ...] = ()
-    same: bool = False
-
-    @classmethod
-    def of(cls, plan: Plan) -> Facts:
-        """The facts of a plan."""
-        cell = plan.cell
-        products = tuple(
-            (*matrix_parameter(cell, p.key), matrix_names(cell, p.key).index(p.name), p.operand) for p in plan.products
-        )
-        vectors = tuple((key, cell.declared[key].names.index(name)) for key, name in plan.vectors)
-        extras = tuple(f"{key}.{name}" for key, name, _ in cell.entries(Extra))
-        return cls(products, vectors, len(plan.saved), extras, plan.same)
-
-    @classmethod
-    def from_json(cls, text: str) -> Facts:
-        """Read what `to_json` wrote."""
-        value = json.loads(text)
-        products, vectors = (tuple(tuple(row) for row in value[key]) for key in ("products", "vectors"))
-        return cls(products, vectors, value["saved"], tuple(value["extras"]), value["same"])
-
-    def to_json(self) -> str:
-        """As text."""
-        return json.dumps(asdict(self))
-
-
-@dataclass(frozen=True)
 class Kernel:
     """A loaded kernel.  `forward` and `backward` take the address of a filled call and return 0, or 1 out of memory."""
 
     key: str
-    facts: Facts
+    facts: Facts | StagedFacts
     source: Path
     forward: Any
     backward: Any
@@ -237,24 +194,16 @@ def _key(name: str, content: str, dtype: torch.dtype) -> str:
     return f"{name}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:24]}"
 
 
+_TEXTS = ("sizes.py", "graph.py", "diagonal.py", "trace.py", "plan.py", "stages.py", "facts.py", "build.py")
+_TEXTS += ("render/operations.py", "render/rows.py", "render/cpp.py", "render/staged.py")
+
+
 @cache
 def _version() -> str:
     """A hash of the compiler's own text: a changed Gatework never meets an old kernel."""
     here = Path(__file__).parent
-    texts = [
-        (here / name).read_text()
-        for name in (
-            "sizes.py",
-            "graph.py",
-            "diagonal.py",
-            "trace.py",
-            "plan.py",
-            "render/operations.py",
-            "render/cpp.py",
-            "build.py",
-        )
-    ]
-    return hashlib.sha256(repr((texts, skeleton(), CALL)).encode()).hexdigest()
+    texts = [(here / name).read_text() for name in _TEXTS]
+    return hashlib.sha256(repr((texts, skeleton())).encode()).hexdigest()
 
 
 def command(dtype: torch.dtype, *arguments: str) -> list[str]:
@@ -271,7 +220,7 @@ def _load(key: str, cell: Cell, dtype: torch.dtype) -> Kernel:
         if attempt or not _whole(folder / f"{key}.so"):
             folder = _build(key, lambda: _files(key, cell), dtype, folder, again=attempt > 0)
         try:
-            return _open(key, folder / f"{key}.so", Facts.from_json((folder / f"{key}.json").read_text()))
+            return _open(key, folder / f"{key}.so", facts_from_json((folder / f"{key}.json").read_text()))
         except (
             OSError,
             ValueError,
@@ -287,7 +236,7 @@ def _load(key: str, cell: Cell, dtype: torch.dtype) -> Kernel:
 def _files(key: str, cell: Cell) -> dict[str, str]:
     """What a kernel is built from, and what a launch must know of it."""
     traced = plan(cell)
-    return {f"{key}.cpp": render(traced), f"{key}.json": Facts.of(traced).to_json()}
+    return {f"{key}.cpp": render(traced), f"{key}.json": facts_of(traced).to_json()}
 
 
 def _digest(path: Path) -> bytes:
@@ -302,7 +251,7 @@ def _whole(path: Path) -> bool:
         return False
 
 
-def _open(key: str, path: Path, facts: Facts) -> Kernel:
+def _open(key: str, path: Path, facts: Facts | StagedFacts) -> Kernel:
     library = ctypes.CDLL(str(path))
     for function in (library.gatework_forward, library.gatework_backward):
         function.argtypes, function.restype = [ctypes.c_void_p], ctypes.c_int

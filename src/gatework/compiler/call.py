@@ -14,8 +14,10 @@ import torch
 from torch import Tensor
 
 from gatework.compiler.build import Kernel, machine
+from gatework.compiler.facts import Facts, StagedFacts
 from gatework.compiler.ragged import Ragged
 from gatework.compiler.render.cpp import CALL
+from gatework.errors import InputError
 
 _home = os.getpid()
 _NONE: Mapping[str, Tensor] = MappingProxyType({})
@@ -32,7 +34,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class _Sizes:
+class Sizes:
     """Shape of one call: T steps of B rows (full_T with padding) and N rows in all."""
 
     T: int
@@ -43,7 +45,7 @@ class _Sizes:
     H: int
 
     @classmethod
-    def of(cls, job: Job, x: Tensor, H: int) -> _Sizes:
+    def of(cls, job: Job, x: Tensor, H: int) -> Sizes:
         ragged = job.ragged
         if ragged is not None and ragged.packed:
             T = len(ragged.batch_sizes)
@@ -55,22 +57,30 @@ class _Sizes:
 
 
 @lru_cache(maxsize=256)
-def _fields(products: int, vectors: int, states: int, extras: int) -> tuple[dict[str, int], int]:
+def _fields(
+    struct: tuple[tuple[str, str], ...], products: int, vectors: int, states: int, extras: int
+) -> tuple[dict[str, int], int]:
     """Position of each field in the call, and the call's length."""
     counts = {"": 1, "PRODUCTS": products + 1, "VECTORS": vectors + 1, "STATES": states + 1, "EXTRAS": extras + 1}
     positions, at = {}, 0
-    for name, count in CALL:
+    for name, count in struct:
         positions[name] = at
         at += counts[count]
     return positions, at
 
 
-class _Call:
+class Call:
     """The struct that a kernel reads, and the tensors that it points to."""
 
-    def __init__(self, job: Job, sizes: _Sizes, states: Sequence[Tensor]) -> None:
+    def __init__(
+        self, job: Job, sizes: Sizes, states: Sequence[Tensor], struct: tuple[tuple[str, str], ...] = CALL
+    ) -> None:
         facts, ragged = job.kernel.facts, job.ragged
-        self.at, length = _fields(len(facts.products), len(facts.vectors), len(states), len(facts.extras))
+        if facts.same and sizes.I != sizes.H:
+            raise InputError(
+                f"the step adds inputs to states unit by unit, but I = {sizes.I} and H = {sizes.H} differ."
+            )
+        self.at, length = _fields(struct, len(facts.products), len(facts.vectors), len(states), len(facts.extras))
         self.values = array("q", bytes(8 * length))
         self.alive: list[Tensor] = []
         self.layout = job.batch_first, ragged is not None and ragged.packed
@@ -96,6 +106,8 @@ class _Call:
     def further(self, job: Job, extra: Mapping[str, Tensor], seed: Tensor | None) -> None:
         """Point the fields of further inputs and of the seed."""
         for k, name in enumerate(job.kernel.facts.extras):
+            if name not in extra:
+                raise InputError(f"the cell needs its input {name!r} at each step; give extra={{{name!r}: ...}}.")
             self.rows("extra", extra[name], k)
         if seed is not None:
             self.tensor("seed", seed)
@@ -160,11 +172,17 @@ def kept_shapes(kernel: Kernel, N: int, widths: Sequence[int], input_size: int, 
     Returns:
         saved values [N, S, H'], then the sequence of each state after the first [N, H'], widths padded to vectors.
     """
-    padded = _padded(widths[0], itemsize)
-    return [(N, kernel.facts.saved, padded), *((N, _padded(width, itemsize)) for width in widths[1:])]
+    if isinstance(kernel.facts, StagedFacts):
+        from gatework.compiler.staged_call import Layout
+
+        layout = Layout.of(kernel.facts, kernel.facts.hidden_size(tuple(widths)), input_size, itemsize)
+        return [(N, layout.saved[-1])]
+    padded = padded_size(widths[0], itemsize)
+    return [(N, kernel.facts.saved, padded), *((N, padded_size(width, itemsize)) for width in widths[1:])]
 
 
-def _padded(width: int, itemsize: int) -> int:
+def padded_size(width: int, itemsize: int) -> int:
+    """A row's length in whole vectors."""
     lanes = machine().vector_bytes // itemsize
     return -(-width // lanes) * lanes
 
@@ -179,9 +197,13 @@ def forward(
     seed: Tensor | None = None,
 ) -> list[Tensor]:
     """Outputs, final states and, to train, what backward needs, in the shapes of `kept_shapes`."""
+    if isinstance(job.kernel.facts, StagedFacts):
+        from gatework.compiler import staged_call
+
+        return staged_call.forward(job, x, states, params, train, extra, seed)
     H = states[0].shape[1]
-    sizes = _Sizes.of(job, x, H)
-    call = _Call(job, sizes, states)
+    sizes = Sizes.of(job, x, H)
+    call = Call(job, sizes, states)
     y = x.new_empty((*x.shape[:-1], H))
     finals = [x.new_empty(s.shape) for s in states]
     call.rows("x", x)
@@ -225,8 +247,12 @@ def backward(
     seed: Tensor | None = None,
 ) -> tuple[Tensor | None, list[Tensor | None], list[Tensor | None], list[Tensor | None]]:
     """Gradients of x, the states, the parameters and the extra inputs, from those of the outputs and final states."""
+    if isinstance(job.kernel.facts, StagedFacts):
+        from gatework.compiler import staged_call
+
+        return staged_call.backward(job, x, states, params, results, gradients, wanted, extra, seed)
     H = states[0].shape[1]
-    call = _Call(job, _Sizes.of(job, x, H), states)
+    call = Call(job, Sizes.of(job, x, H), states)
     kept = results[1 + len(states) :]
     call.rows("x", x)
     call.rows("y", results[0])

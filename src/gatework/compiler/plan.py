@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from gatework.cells.cell import Cell
 from gatework.cells.declarations import Extra, Noise
 from gatework.compiler.diagonal import is_linear, scanned
-from gatework.compiler.graph import Unsupported, descendants, is_read, op_name, operands, size_of
+from gatework.compiler.graph import descendants, is_read, op_name, operands, size_of
 from gatework.compiler.trace import Product, Traced, Value, trace
 
 if TYPE_CHECKING:
@@ -90,11 +90,12 @@ def plan(cell: Cell) -> Plan | Staged:
     from gatework.compiler.stages import stage
 
     traced = trace(cell)
-    alternates = any(a.operand > b.operand for a, b in itertools.pairwise(traced.products))
-    if traced.pointwise and not alternates:
-        return _pointwise(traced)
-    raise Unsupported("dependent products, operations over the units and other sizes are not compiled so far.")
-    return stage(traced)
+    if not traced.pointwise:
+        return stage(traced)
+    places = [traced.operands[p.operand] for p in traced.products]
+    if list(dict.fromkeys(places)) != [value for value, _ in itertools.groupby(places)] or places != sorted(places):  # type: ignore[type-var]
+        return stage(trace(cell, pointwise=False))  # products on different states alternate
+    return _pointwise(traced)
 
 
 def _pointwise(traced: Traced) -> Plan:

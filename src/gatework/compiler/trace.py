@@ -227,8 +227,8 @@ def _untraceable(error: RuntimeError) -> Unsupported:
     return Unsupported(f"`step` cannot be traced: {first}{hint}")
 
 
-def trace(cell: Cell) -> Traced:
-    """Trace a cell's step and its vector-Jacobian product.
+def trace(cell: Cell, pointwise: bool = True) -> Traced:
+    """Trace a cell's step and its vector-Jacobian product; with `pointwise`, as a pointwise one where it is.
 
     Raises Unsupported, saying which operation, for a step that is more than pointwise work, operations over the units
     and products.
@@ -237,7 +237,7 @@ def trace(cell: Cell) -> Traced:
         sizes, record, products, operands = _recorded(cell)
     except RuntimeError as error:
         raise _untraceable(error) from error
-    traced = _trace_with(cell, sizes, products, operands, _may_be_pointwise(cell, sizes, operands))
+    traced = _trace_with(cell, sizes, products, operands, pointwise and _may_be_pointwise(cell, sizes, operands))
     if traced.pointwise and not _is_pointwise(traced):
         traced = _trace_with(cell, sizes, products, operands, False)
     if record.looks_at_shapes or any(is_row_operation(n) for n in traced.graph.nodes):

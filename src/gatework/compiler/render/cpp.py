@@ -11,6 +11,8 @@ from gatework.compiler.diagonal import other_cotangents
 from gatework.compiler.graph import op_name, operands
 from gatework.compiler.plan import Plan
 from gatework.compiler.render.operations import MASKS, expression, number
+from gatework.compiler.render.staged import STAGED_CALL, StagedSource, table
+from gatework.compiler.stages import Staged
 from gatework.compiler.trace import Value
 
 if TYPE_CHECKING:
@@ -54,11 +56,6 @@ def _program(wanted: Iterable[Node], known: dict[Node, str]) -> tuple[list[str],
             names[node] = f"{op_name(node)}_{len(lines)}"
             lines.append(f"const {'M' if op_name(node) in MASKS else 'V'} {names[node]} = {expression(node, value)};")
     return lines, names
-
-
-def _table(name: str, values: Sequence[int]) -> str:
-    row = ", ".join(map(str, (*values, 0)))
-    return f"    static constexpr int {name}(int i) {{ constexpr int t[] = {{{row}}}; return t[i]; }}"
 
 
 def _forward(plan: Plan) -> list[str]:
@@ -166,7 +163,7 @@ def cell_source(plan: Plan) -> str:
             f"// {plan.cell!r}: gates {', '.join(plan.cell.gate_names)}; states {', '.join(plan.cell.states)}",
             "struct Cell {",
             f"    static constexpr int {', '.join(f'{k} = {v}' for k, v in counts.items())};",
-            *(_table(name, values) for name, values in tables.items()),
+            *(table(name, values) for name, values in tables.items()),
             *_forward(plan),
             *_backward(plan),
             *_linear(plan),
@@ -213,9 +210,13 @@ THREADS = """extern "C" void gatework_threads(void* start, void* rank, void* siz
 """
 
 
-def render(plan: Plan) -> str:
+def render(plan: Plan | Staged) -> str:
     """The source of a plan's kernel; see `native/` for the skeleton that it is set into."""
     files = skeleton()
-    parts = [files["vector.h"], cell_source(plan), call_struct(CALL)]
-    parts += [files[name] for name in ("threads.h", "tile.h", "layout.h", "more.h", *_SKELETONS[plan.kind])]
-    return "\n".join([*parts, THREADS])
+    common = [files[name] for name in ("threads.h", "tile.h", "layout.h", "more.h")]
+    if isinstance(plan, Staged):
+        cell, step = StagedSource(plan).text()
+        parts = [files["vector.h"], cell, call_struct(STAGED_CALL), *common, files["rows.h"], files["staged.h"], step]
+        return "\n".join([*parts, files["staged_forward.h"], files["staged_backward.h"], THREADS])
+    parts = [files["vector.h"], cell_source(plan), call_struct(CALL), *common]
+    return "\n".join([*parts, *(files[name] for name in _SKELETONS[plan.kind]), THREADS])

@@ -125,7 +125,7 @@ class RowProgram:
 
     def _temp(self, node: Node) -> str:
         self.temps.setdefault(node, len(self.temps))
-        return f"r.temps + temp_at[{self.temps[node]}]"
+        return f"r.temps + {self.temps[node]} * k.widest"
 
     def _find_temps(self) -> None:
         """Values that must lie in memory between phases."""

@@ -1,0 +1,170 @@
+"""What a launch must know of a kernel beside its code; kept next to it as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from gatework.cells import sizes
+from gatework.cells.declarations import Extra, Matrix, Vector
+from gatework.compiler.graph import size_of
+from gatework.compiler.plan import Plan
+from gatework.compiler.render.staged import StagedSource
+from gatework.compiler.stages import Staged
+from gatework.compiler.weights import matrix_names, matrix_parameter
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a launch must know of a kernel.
+
+    Attributes:
+        products: of each recurrent product its parameter's name, its position in it and its operand's state.
+        vectors: of each vector its parameter's name and row.
+        saved: values of [N, H] that forward leaves for backward.
+        extras: further inputs of each step, by declaration and name.
+        same: the step needs I = H.
+    """
+
+    products: tuple[tuple[str, str, int, int], ...]
+    vectors: tuple[tuple[str, int], ...]
+    saved: int
+    extras: tuple[str, ...] = ()
+    same: bool = False
+
+    @classmethod
+    def of(cls, plan: Plan) -> Facts:
+        """The facts of a plan."""
+        cell = plan.cell
+        products = tuple(
+            (*matrix_parameter(cell, p.key), matrix_names(cell, p.key).index(p.name), p.operand) for p in plan.products
+        )
+        vectors = tuple((key, cell.declared[key].names.index(name)) for key, name in plan.vectors)
+        extras = tuple(f"{key}.{name}" for key, name, _ in cell.entries(Extra))
+        return cls(products, vectors, len(plan.saved), extras, plan.same)
+
+    @classmethod
+    def of_json(cls, value: Mapping[str, Any]) -> Facts:
+        """Read what `to_json` wrote."""
+        products, vectors = (tuple(tuple(row) for row in value[key]) for key in ("products", "vectors"))
+        return cls(products, vectors, value["saved"], tuple(value["extras"]), value["same"])
+
+    def to_json(self) -> str:
+        """As text."""
+        return json.dumps({"staged": False, **asdict(self)})
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A product of a staged kernel.
+
+    Attributes:
+        weight, bias: names of its parameters.
+        block: its position in them.
+        rows, columns, heads: its sizes.
+        operand: the position of its operand among the saved values; -1 for the raw input.
+        slot: the position of its gradient.
+    """
+
+    weight: str
+    bias: str
+    block: int
+    rows: str
+    columns: str
+    heads: str
+    operand: int
+    slot: int
+
+
+@dataclass(frozen=True)
+class StagedFacts:
+    """What a launch must know of a staged kernel; sizes are formulas of H and I.
+
+    Attributes:
+        products: in the kernel's order.
+        gates, states, saved, slots: sizes.
+        gate_slots: the gradient of each gate among the slots.
+        vectors: of each vector its parameter's name, its row in it and its size.
+        extras: further inputs of each step, by declaration and name.
+        same: the step needs I = H.
+        raw: the step reads the input itself.
+    """
+
+    products: tuple[Applied, ...]
+    gates: tuple[str, ...]
+    states: tuple[str, ...]
+    saved: tuple[str, ...]
+    slots: tuple[str, ...]
+    gate_slots: tuple[int, ...]
+    vectors: tuple[tuple[str, int, str], ...]
+    extras: tuple[str, ...]
+    same: bool
+    raw: bool
+
+    @classmethod
+    def of(cls, plan: Staged) -> StagedFacts:
+        """The facts of a plan."""
+        cell, source, traced = plan.cell, StagedSource(plan), plan.traced
+
+        def formula(size: int) -> str:
+            return traced.sizes.formula(size).replace("/", "//")
+
+        products = []
+        for j in source.order:
+            p = plan.products[j]
+            declared, applied = cell.declared[p.key], traced.applied[p.operand]
+            assert isinstance(declared, Matrix)
+            measured = (cell.measure(s, traced.sizes.hidden, traced.sizes.input) for s in _matrix_sizes(declared))
+            where = plan.saved.index(applied) if applied in plan.saved else -1
+            names, block = matrix_parameter(cell, p.key), matrix_names(cell, p.key).index(p.name)
+            slot = plan.slots.index(traced.gradients["sum", j])
+            products.append(Applied(*names, block, *map(formula, measured), where, slot))
+        vectors = []
+        for key, name, declared in cell.entries(Vector):
+            size = cell.measure(declared.size, traced.sizes.hidden, traced.sizes.input)
+            vectors.append((key, declared.names.index(name), formula(size)))
+        gates = range(len(cell.gate_names))
+        return cls(
+            products=tuple(products),
+            gates=tuple(formula(size_of(plan.placeholders["gate", k])) for k in gates),
+            states=tuple(formula(size_of(plan.placeholders["old", k])) for k in range(len(cell.states))),
+            saved=tuple(formula(size_of(n)) for n in plan.saved),
+            slots=tuple(formula(size_of(n)) for n in plan.slots),
+            gate_slots=tuple(plan.slots.index(traced.gradients["gate", k]) for k in gates),
+            vectors=tuple(vectors),
+            extras=tuple(f"{key}.{name}" for key, name, _ in cell.entries(Extra)),
+            same=plan.same,
+            raw=source.reads_raw,
+        )
+
+    @classmethod
+    def of_json(cls, value: Mapping[str, Any]) -> StagedFacts:
+        """Read what `to_json` wrote."""
+        fields = {key: tuple(v) if isinstance(v, list) else v for key, v in value.items() if key != "staged"}
+        products = tuple(Applied(**row) for row in value["products"])
+        return cls(**{**fields, "products": products, "vectors": tuple(tuple(row) for row in value["vectors"])})
+
+    def to_json(self) -> str:
+        """As text."""
+        return json.dumps({"staged": True, **asdict(self)})
+
+    def hidden_size(self, widths: tuple[int, ...]) -> int:
+        """H, from the widths of the states."""
+        return widths[self.states.index("H")]
+
+
+def _matrix_sizes(declared: Matrix) -> tuple[sizes.Size, sizes.Size, sizes.Size]:
+    return declared.rows, declared.columns, declared.heads
+
+
+def facts_of(plan: Plan | Staged) -> Facts | StagedFacts:
+    """The facts of a plan."""
+    return StagedFacts.of(plan) if isinstance(plan, Staged) else Facts.of(plan)
+
+
+def facts_from_json(text: str) -> Facts | StagedFacts:
+    """Read what `to_json` wrote."""
+    value = json.loads(text)
+    return StagedFacts.of_json(value) if value["staged"] else Facts.of_json(value)
