@@ -4,6 +4,7 @@ from gatework.nn.conv import ConvRecurrent
 from gatework.nn.conv_drop_in import ConvGRU1d, ConvGRU2d, ConvGRU3d, ConvLSTM1d, ConvLSTM2d, ConvLSTM3d
 from gatework.nn.drop_in import GRU, LSTM, RNN
 from gatework.nn.mlstm import MLSTM
+from gatework.nn.pieces import truncated
 from gatework.nn.recurrent import Recurrent
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     "ConvLSTM3d",
     "ConvRecurrent",
     "Recurrent",
+    "truncated",
 ]
