@@ -28,4 +28,5 @@ class RGLRU(Cell):
     def step(self, x, s, decay):
         log_a = -self.c * softplus(decay.a) * sigmoid(x.r)
         v = sigmoid(x.i) * self.drop(x.v)
-        return exp(log_a) * s.h + sqrt(-expm1(2 * log_a)) * v  # the root is that of 1 - a^2
+        scale = sqrt((-expm1(2 * log_a)).clamp(min=1e-12))  # of 1 - a^2; the root has no derivative at 0
+        return exp(log_a) * s.h + scale * v
