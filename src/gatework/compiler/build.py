@@ -34,6 +34,8 @@ from gatework.errors import GateworkError
 from gatework.say import once
 
 REALS = {torch.float32: "float", torch.float64: "double"}
+# kept short for the products, with all else in float: the coding's file in render/native
+CODINGS = {torch.bfloat16: "brain", torch.int8: "bytes"}
 
 
 class BuildError(GateworkError):
@@ -112,7 +114,10 @@ def cache_folder() -> Path:
 
 @dataclass(frozen=True)
 class Kernel:
-    """A loaded kernel.  `forward` and `backward` take the address of a filled call and return 0, or 1 out of memory."""
+    """A loaded kernel.  `forward` and `backward` take the address of a filled call and return 0, or 1 out of memory.
+
+    `backward` is None for weights of eight bits.
+    """
 
     key: str
     facts: Facts | StagedFacts
@@ -139,8 +144,9 @@ def kernel(cell: Cell, dtype: torch.dtype) -> Kernel:
 
     Raises Unsupported when the compiler cannot take the step, BuildError when there is no working C++ compiler.
     """
-    if dtype not in REALS:
-        raise Unsupported(f"{dtype} is not compiled so far, only float32 and float64.")
+    if dtype not in REALS and dtype not in CODINGS:
+        known = ", ".join(str(d) for d in (*REALS, *CODINGS))
+        raise Unsupported(f"{dtype} is not compiled so far, only {known}.")
     key = kernel_key(cell, dtype)
     with _lock:
         if key not in _loaded:
@@ -182,7 +188,7 @@ def loaded(key: str) -> Kernel:
 
 def kernel_key(cell: Cell, dtype: torch.dtype) -> str:
     """A name for everything that a kernel's machine code depends on."""
-    return _key(cell.name, fingerprint(cell), dtype)
+    return _key(cell.name, f"{fingerprint(cell)} {coding(dtype)}", dtype)
 
 
 def _key(name: str, content: str, dtype: torch.dtype) -> str:
@@ -208,8 +214,8 @@ def _version() -> str:
 
 def command(dtype: torch.dtype, *arguments: str) -> list[str]:
     """The compiler's command line, without the compiler."""
-    m = machine()
-    sizes = [f"-DREAL={REALS[dtype]}", f"-DVECTOR_BYTES={m.vector_bytes}", f"-DVECTOR_REGISTERS={m.registers}"]
+    m, real = machine(), REALS.get(dtype, "float")
+    sizes = [f"-DREAL={real}", f"-DVECTOR_BYTES={m.vector_bytes}", f"-DVECTOR_REGISTERS={m.registers}"]
     # no -ffast-math: it would fold away the rounding that exp relies on, and infinities
     return ["-std=c++17", "-O2", *m.flags, "-fPIC", "-fno-math-errno", "-fno-trapping-math", *sizes, *arguments]
 
@@ -218,7 +224,7 @@ def _load(key: str, cell: Cell, dtype: torch.dtype) -> Kernel:
     folder = cache_folder()
     for attempt in range(2):
         if attempt or not _whole(folder / f"{key}.so"):
-            folder = _build(key, lambda: _files(key, cell), dtype, folder, again=attempt > 0)
+            folder = _build(key, lambda: _files(key, cell, dtype), dtype, folder, again=attempt > 0)
         try:
             return _open(key, folder / f"{key}.so", facts_from_json((folder / f"{key}.json").read_text()))
         except (
@@ -233,10 +239,10 @@ def _load(key: str, cell: Cell, dtype: torch.dtype) -> Kernel:
     raise AssertionError("unreachable")
 
 
-def _files(key: str, cell: Cell) -> dict[str, str]:
+def _files(key: str, cell: Cell, dtype: torch.dtype) -> dict[str, str]:
     """What a kernel is built from, and what a launch must know of it."""
     traced = plan(cell)
-    return {f"{key}.cpp": render(traced), f"{key}.json": facts_of(traced).to_json()}
+    return {f"{key}.cpp": render(traced, coding(dtype)), f"{key}.json": facts_of(traced).to_json()}
 
 
 def _digest(path: Path) -> bytes:
@@ -253,10 +259,11 @@ def _whole(path: Path) -> bool:
 
 def _open(key: str, path: Path, facts: Facts | StagedFacts) -> Kernel:
     library = ctypes.CDLL(str(path))
-    for function in (library.gatework_forward, library.gatework_backward):
+    forward, backward = library.gatework_forward, getattr(library, "gatework_backward", None)
+    for function in (forward, backward) if backward else (forward,):
         function.argtypes, function.restype = [ctypes.c_void_p], ctypes.c_int
     _lend_threads(library)
-    return Kernel(key, facts, path.with_suffix(".cpp"), library.gatework_forward, library.gatework_backward)
+    return Kernel(key, facts, path.with_suffix(".cpp"), forward, backward)
 
 
 def _lend_threads(library: ctypes.CDLL) -> None:
@@ -298,23 +305,34 @@ def _build_in(
     folder: Path, path: str, key: str, texts: Callable[[], dict[str, str]], dtype: torch.dtype, again: bool
 ) -> None:
     with ThreadPoolExecutor(1) as other:  # the tiles are compiled while the cell is traced
-        tiles_object = other.submit(_tiles, folder, path, dtype, again)
+        tiles_objects = other.submit(_all_tiles, folder, path, dtype, again)
         files = texts()
-        tiles_path = tiles_object.result()
+        tiles_paths = tiles_objects.result()
     with _sole_builder(folder / f"{key}.lock"):
         if again or not _whole(folder / f"{key}.so"):  # another process may have been faster
             result = f"{key}.so"
-            arguments = command(dtype, "-shared", f"{key}.cpp", str(tiles_path), "-o", result)
+            arguments = command(dtype, "-shared", f"{key}.cpp", *map(str, tiles_paths), "-o", result)
             _compile(path, folder, files, result, arguments)
+
+
+def coding(dtype: torch.dtype) -> str:
+    """How a kernel's numbers are kept for the products: "plain", "brain" or "bytes"."""
+    return CODINGS.get(dtype, "plain")
+
+
+def _all_tiles(folder: Path, path: str, dtype: torch.dtype, again: bool) -> list[Path]:
+    """Object files of the tiles that a kernel is linked to; that of bfloat16 goes backward in float32."""
+    dtypes = (dtype, torch.float32) if dtype == torch.bfloat16 else (dtype,)
+    return [_tiles(folder, path, d, again) for d in dtypes]
 
 
 def _tiles(folder: Path, path: str, dtype: torch.dtype, again: bool) -> Path:
     """The object file of the tiles, which is the same for every cell."""
-    key = _key("tiles", "", dtype)
+    key = _key("tiles", coding(dtype), dtype)
     with _sole_builder(folder / f"{key}.lock"):
         if again or not _whole(folder / f"{key}.o"):
             arguments = command(dtype, "-c", f"{key}.cpp", "-o", f"{key}.o")
-            _compile(path, folder, {f"{key}.cpp": tiles()}, f"{key}.o", arguments)
+            _compile(path, folder, {f"{key}.cpp": tiles(coding(dtype))}, f"{key}.o", arguments)
     return (folder / f"{key}.o").absolute()
 
 

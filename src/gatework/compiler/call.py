@@ -56,6 +56,11 @@ class Sizes:
         return cls(len(ragged.batch_sizes), full_T, B, sum(ragged.batch_sizes), x.shape[2], H)
 
 
+def scale_name(weight: str) -> str:
+    """The name of the scales of a weight of eight bits: "scale_hh" for "weight_hh"."""
+    return f"scale{weight.removeprefix('weight')}"
+
+
 @lru_cache(maxsize=256)
 def _fields(
     struct: tuple[tuple[str, str], ...], products: int, vectors: int, states: int, extras: int
@@ -108,7 +113,7 @@ class Call:
         for k, name in enumerate(job.kernel.facts.extras):
             if name not in extra:
                 raise InputError(f"the cell needs its input {name!r} at each step; give extra={{{name!r}: ...}}.")
-            self.rows("extra", extra[name], k)
+            self.rows("extra", self.keep(extra[name].to(kept_dtype(extra[name].dtype))), k)
         if seed is not None:
             self.tensor("seed", seed)
 
@@ -128,10 +133,14 @@ class Call:
         self.tensor("w_ih", params["weight_ih"])
         if "bias_ih" in params:
             self.tensor("b_ih", params["bias_ih"])
+        if "scale_ih" in params:
+            self.tensor("w_scale", params["scale_ih"])
         for k, (weight, bias, block, _) in enumerate(job.kernel.facts.products):
             self.tensor("U", params[weight], k, block * H * H)
             if bias in params:
                 self.tensor("b_hh", params[bias], k, block * H)
+            if (scale := scale_name(weight)) in params:
+                self.tensor("U_scale", params[scale], k, block * H)
         for k, (name, block) in enumerate(job.kernel.facts.vectors):
             self.tensor("vectors", params[name], k, block * H)
 
@@ -187,6 +196,11 @@ def padded_size(width: int, itemsize: int) -> int:
     return -(-width // lanes) * lanes
 
 
+def kept_dtype(dtype: torch.dtype) -> torch.dtype:
+    """What a kernel for inputs of a dtype calculates in and keeps for backward: float32 for bfloat16."""
+    return torch.float32 if dtype == torch.bfloat16 else dtype
+
+
 def forward(
     job: Job,
     x: Tensor,
@@ -216,7 +230,9 @@ def forward(
     kept = []
     if train:
         widths = [s.shape[1] for s in states]
-        kept = [x.new_empty(shape) for shape in kept_shapes(job.kernel, sizes.N, widths, sizes.I, x.itemsize)]
+        dtype = kept_dtype(x.dtype)
+        shapes = kept_shapes(job.kernel, sizes.N, widths, sizes.I, dtype.itemsize)
+        kept = [x.new_empty(shape, dtype=dtype) for shape in shapes]
         call.values[call.at["train"]] = 1
         call.tensor("saved", kept[0])
         for k, sequence in enumerate(kept[1:], 1):
@@ -247,6 +263,8 @@ def backward(
     seed: Tensor | None = None,
 ) -> tuple[Tensor | None, list[Tensor | None], list[Tensor | None], list[Tensor | None]]:
     """Gradients of x, the states, the parameters and the extra inputs, from those of the outputs and final states."""
+    if x.dtype == torch.bfloat16:
+        return _backward_wide(job, x, states, params, results, gradients, wanted, extra, seed)
     if isinstance(job.kernel.facts, StagedFacts):
         from gatework.compiler import staged_call
 
@@ -282,3 +300,22 @@ def backward(
             call.rows("d_extra", gradient, job.kernel.facts.extras.index(name))
     call.run(job.kernel.backward)
     return dx, d_states, d_params, d_extra
+
+
+def _backward_wide(
+    job: Job,
+    x: Tensor,
+    states: Sequence[Tensor],
+    params: Mapping[str, Tensor],
+    results: Sequence[Tensor],
+    gradients: Sequence[Tensor | None],
+    wanted: Wanted,
+    extra: Mapping[str, Tensor],
+    seed: Tensor | None,
+) -> tuple[Tensor | None, list[Tensor | None], list[Tensor | None], list[Tensor | None]]:
+    """`backward` in float32 of a kernel whose tensors are bfloat16."""
+    first, last = [s.float() for s in states], [None if g is None else g.float() for g in gradients]
+    weights, further = ({name: t.float() for name, t in tensors.items()} for tensors in (params, extra))
+    dx, *d = backward(job, x.float(), first, weights, [r.float() for r in results], last, wanted, further, seed)
+    short: list[list[Tensor | None]] = [[None if t is None else t.to(x.dtype) for t in part] for part in ([dx], *d)]
+    return short[0][0], short[1], short[2], short[3]

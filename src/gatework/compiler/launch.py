@@ -64,14 +64,29 @@ def recur(
 
     Raises Unsupported or BuildError where backend="cpp" cannot run, with the reason.
     """
-    dtype, extra = next((p.dtype for p in params.values()), x.dtype), extra or {}
-    if any(t.dtype != dtype for t in (x, *states, *extra.values())):  # only autocast lets them differ
-        x, *states = (t.to(dtype) for t in (x, *states))  # a kernel takes one dtype
-        extra = {name: t.to(dtype) for name, t in extra.items()}
+    dtype, extra = _dtype(x, params), extra or {}
+    widen = dtype in _SHORT and backend != "reference" and isinstance(kernel_or_refusal(cell, dtype), Refusal)
+    inside = torch.float32 if widen else dtype
+    if any(t.dtype != inside for t in (x, *states, *params.values(), *extra.values())):  # a kernel takes one dtype
+        x, *states = (t.to(inside) for t in (x, *states))
+        params, extra = ({name: t.to(inside) for name, t in tensors.items()} for tensors in (params, extra))
     built = None if backend == "reference" else choose(cell, x, backend, (*states, *params.values(), *extra.values()))
     if built is None or 0 in x.shape[:-1] or (ragged is not None and not ragged.batch_sizes):
-        return padded.run(cell, x, states, params, extra, seed, ragged, batch_first, reverse)
-    return native.run(cell, Job(built, batch_first, reverse, ragged), x, states, params, extra, seed)
+        y, finals = padded.run(cell, x, states, params, extra, seed, ragged, batch_first, reverse)
+    else:
+        y, finals = native.run(cell, Job(built, batch_first, reverse, ragged), x, states, params, extra, seed)
+    return (y.to(dtype), tuple(f.to(dtype) for f in finals)) if widen else (y, finals)
+
+
+_SHORT = (torch.bfloat16, torch.float16)
+
+
+def _dtype(x: Tensor, params: Mapping[str, Tensor]) -> torch.dtype:
+    """What a call works in: the parameters' dtype; under autocast that of autocast, in place of float32."""
+    dtype = next((p.dtype for p in params.values()), x.dtype)
+    if dtype == torch.float32 and torch.is_autocast_enabled(x.device.type):
+        return torch.get_autocast_dtype(x.device.type)
+    return dtype
 
 
 @dataclass(frozen=True)

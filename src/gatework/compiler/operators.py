@@ -102,8 +102,9 @@ def _(x, states, params, extra, seed, ragged, names, extra_names, key, batch_fir
         if ragged and not packed:
             N = torch.library.get_ctx().new_dynamic_size()
         widths = [s.shape[1] for s in states]
-        shapes = call.kept_shapes(loaded(key), N, widths, x.shape[-1], x.element_size())
-        results += [x.new_empty(shape) for shape in shapes]
+        dtype = call.kept_dtype(x.dtype)
+        shapes = call.kept_shapes(loaded(key), N, widths, x.shape[-1], dtype.itemsize)
+        results += [x.new_empty(shape, dtype=dtype) for shape in shapes]
     return results
 
 

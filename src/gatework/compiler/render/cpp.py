@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gatework.compiler.diagonal import other_cotangents
-from gatework.compiler.graph import op_name, operands
+from gatework.compiler.graph import Unsupported, op_name, operands
 from gatework.compiler.plan import Plan
 from gatework.compiler.render.operations import MASKS, expression, number
 from gatework.compiler.render.staged import STAGED_CALL, StagedSource, table
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 CALL: tuple[tuple[str, str], ...] = (
     *((name, "") for name in ("T", "B", "I", "H", "N", "full_T", "reverse", "threads", "train", "packed")),
     *((name, "") for name in ("batch_sizes", "offsets", "lengths", "order", "seed")),
-    *((name, "") for name in ("x", "x_time", "x_batch", "y", "y_time", "y_batch", "w_ih", "b_ih", "saved")),
-    *((name, "PRODUCTS") for name in ("U", "b_hh")),
+    *((name, "") for name in ("x", "x_time", "x_batch", "y", "y_time", "y_batch", "w_ih", "b_ih", "w_scale", "saved")),
+    *((name, "PRODUCTS") for name in ("U", "b_hh", "U_scale")),
     ("vectors", "VECTORS"),
     *((name, "STATES") for name in ("first", "last", "sequence")),
     *((name, "") for name in ("gy", "gy_time", "gy_batch", "dx", "dx_time", "dx_batch", "dw_ih", "db_ih")),
@@ -190,10 +190,14 @@ def skeleton() -> dict[str, str]:
     return {p.name: "".join(x for x in p.read_text().splitlines(True) if not x.startswith(drop)) for p in files}
 
 
-def tiles() -> str:
-    """The source of the tiles, which every kernel is linked to."""
+def tiles(coding: str = "plain") -> str:
+    """The source of the tiles, which every kernel of a coding is linked to."""
     files = skeleton()
-    return "\n".join(files[name] for name in ("vector.h", "tile.h", "tiles.cpp"))
+    return "\n".join(files[name] for name in ("vector.h", "tile.h", *_coding(coding), "tiles.cpp"))
+
+
+def _coding(coding: str) -> tuple[str, ...]:
+    return ("plain.h",) if coding == "plain" else ("words.h", f"{coding}.h")
 
 
 def call_struct(fields: Sequence[tuple[str, str]], name: str = "Call") -> str:
@@ -210,13 +214,20 @@ THREADS = """extern "C" void gatework_threads(void* start, void* rank, void* siz
 """
 
 
-def render(plan: Plan | Staged) -> str:
-    """The source of a plan's kernel; see `native/` for the skeleton that it is set into."""
-    files = skeleton()
-    common = [files[name] for name in ("threads.h", "tile.h", "layout.h", "more.h")]
+def render(plan: Plan | Staged, coding: str = "plain") -> str:
+    """The source of a plan's kernel; see `native/` for the skeleton that it is set into.
+
+    `coding` says how numbers are kept for the products: "plain", "brain" (bfloat16) or "bytes" (weights of eight bits,
+    forward only).  Raises Unsupported for a kernel class that knows plain numbers only.
+    """
+    files, passes = skeleton(), _SKELETONS.get(plan.kind, ())
+    if coding != "plain" and "forward.h" not in passes:
+        raise Unsupported(f"kernels of class {plan.kind} have no form for short numbers so far.")
+    common = [files[name] for name in ("threads.h", "tile.h", *_coding(coding), "layout.h", "more.h")]
     if isinstance(plan, Staged):
         cell, step = StagedSource(plan).text()
         parts = [files["vector.h"], cell, call_struct(STAGED_CALL), *common, files["rows.h"], files["staged.h"], step]
         return "\n".join([*parts, files["staged_forward.h"], files["staged_backward.h"], THREADS])
     parts = [files["vector.h"], cell_source(plan), call_struct(CALL), *common]
-    return "\n".join([*parts, *(files[name] for name in _SKELETONS[plan.kind]), THREADS])
+    passes = passes[:1] if coding == "bytes" else passes
+    return "\n".join([*parts, *(files[name] for name in passes), THREADS])

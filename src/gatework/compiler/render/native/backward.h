@@ -5,7 +5,7 @@
 struct Backward {
     const Call& a;
     const Steps steps;
-    const More more;
+    More more;
     const Rows x, y, gy, dx;
     const int HV;
     const Panels units, inputs;  // columns of the state gradient and of the input gradient
@@ -46,6 +46,7 @@ struct Backward {
         packed = arena.take<real>(team * per_packed);
         pointers = arena.take<const real*>(team * per_thread);
         for (int s = 0; s < Cell::STATES; s++) carry[s] = arena.take<real>(a.B * HP);
+        more.reserve(arena, rows_split ? 1 : team);
     }
 
     void pack(int rank, int size) {
@@ -88,6 +89,7 @@ struct Backward {
     void run(int rank, int size) {
         pack(rank, size);
         if (a.dx) clear_padding(rank, size);
+        more.begin(rank, size);
         barrier->wait(size);
         const Share share(a, rows_split, rank, size);
         const long most = rows_split ? (a.B + team - 1) / team : a.B;
@@ -105,6 +107,7 @@ struct Backward {
         first_states(share, p + 2 * tokens, room);
         barrier->wait(size);
         if (a.dx && !rows_split) shared_input_gradient(p, rank, size);
+        more.finish(rank, size);
         weights(rank, size, p);
         if (!rank) sums(size);
     }
@@ -158,7 +161,8 @@ struct Backward {
         UNROLL for (int i = 0; i < Cell::VECTORS; i++) vec[i] = load(vectors + i * HP + at);
         for (long r = 0; r < n; r++) {
             const long b = share.row(r), token = steps.token(t, b), before = steps.before(t, b);
-            V save[Cell::SAVED + 1], old[Cell::STATES], fresh[Cell::STATES], d_fresh[Cell::STATES], d[Cell::SLOTS + 1], d_old[Cell::STATES], d_vec[Cell::VECTORS + 1];
+            V save[Cell::SAVED + 1], old[Cell::STATES], fresh[Cell::STATES], further[Cell::MORE + 1], d_fresh[Cell::STATES];
+            V d[Cell::SLOTS + 1], d_old[Cell::STATES], d_vec[Cell::VECTORS + 1], d_further[Cell::EXTRAS + 1];
             UNROLL for (int i = 0; i < Cell::SAVED; i++) {
                 const real* from = (real*)a.saved + (token * Cell::SAVED + i) * HV * L + at;
                 save[i] = load(from);
@@ -180,9 +184,9 @@ struct Backward {
                 d_fresh[0] += part(from);
                 if (near) __builtin_prefetch(steps.at(gy, ahead, b) + at);
             }
-            V further[Cell::MORE + 1], d_further[Cell::EXTRAS + 1];
             more.values(t, b, at, valid, further);
             Cell::backward(save, old, fresh, vec, further, d_fresh, d, d_old, d_vec, d_further);
+            more.gradients(rows_split ? 0 : share.rank, t, b, at, valid, d_further);
             UNROLL for (int i = 0; i < Cell::SLOTS; i++) {
                 if (valid < L) d[i] = keep(d[i], valid);
                 real* to = slots + token * slot_row() + i * HP + at;

@@ -1,18 +1,24 @@
 // One layer and direction forward in time.
 #pragma once
 #include "more.h"
+#include "plain.h"
+
+typedef Coding::Stored Stored;
+typedef Coding::Weight Weight;
 
 struct Forward {
     const Call& a;
     const Steps steps;
     const More more;
-    const Rows x, y;
+    const RowsOf<Stored> x, y;
     const Panels units, gates;  // of recurrent products (Cell::UV vectors a panel) and of input products
     const int HV;               // vectors that hold H units
     const long HP, HW;          // units padded for the products, and for one gate of the input products
     const bool rows_split;
     const int team;
+    const long IW, OW;          // words of a row of inputs and of an operand
     real *W, *U, *b_ih, *b_hh, *vectors, *xp, *buffer, *operands[2][Cell::STATES], *states[Cell::STATES];
+    real *coded_inputs, *coded_operands;  // rows that have to be made for the products
     const real** pointers;
     long chunk, tokens, per_thread;
     Barrier* barrier;
@@ -22,9 +28,10 @@ struct Forward {
     static int unit_panels(int hv) { return (hv + UV - 1) / UV; }
 
     explicit Forward(const Call& call)
-        : a(call), steps(call), more(call), x{(real*)a.x, a.x_time, a.x_batch, a.packed != 0}, y{(real*)a.y, a.y_time, a.y_batch, a.packed != 0},
-          units(0), gates((a.H + L - 1) / L), HV((a.H + L - 1) / L), HP(unit_panels(HV) * UV * L), HW(gates.padded * (long)L),
-          rows_split(split_rows(a, team_for(a, flops(), unit_panels(HV)), unit_panels(HV))), team(team_for(a, flops(), unit_panels(HV))) {}
+        : a(call), steps(call), more(call), x{(Stored*)a.x, a.x_time, a.x_batch, a.packed != 0},
+          y{(Stored*)a.y, a.y_time, a.y_batch, a.packed != 0}, units(0), gates((a.H + L - 1) / L), HV((a.H + L - 1) / L), HP(unit_panels(HV) * UV * L), HW(gates.padded * (long)L),
+          rows_split(split_rows(a, team_for(a, flops(), unit_panels(HV)), unit_panels(HV))), team(team_for(a, flops(), unit_panels(HV))),
+          IW(Coding::words(a.I)), OW(Coding::words(a.H)) {}
 
     double flops() const { return 2.0 * a.B * a.H * (Cell::PRODUCTS * a.H + Cell::GATES * a.I); }
 
@@ -32,15 +39,17 @@ struct Forward {
         const long most = rows_split ? (a.B + team - 1) / team : a.B;
         chunk = steps_per_chunk(a, most, Cell::GATES * HW);
         tokens = chunk * most;
-        per_thread = 2 * tokens + 8 * (most + 8);
+        per_thread = 2 * tokens + (8 + Cell::STATES) * (most + 8);
         barrier = arena.take<Barrier>(1);
-        W = arena.take<real>(Cell::GATES * HW * a.I);
-        U = arena.take<real>(Cell::PRODUCTS * HP * a.H);
-        b_ih = arena.take<real>(Cell::GATES * HW);
-        b_hh = arena.take<real>(Cell::PRODUCTS * HP);
+        W = arena.take<real>(Cell::GATES * HW * IW);
+        U = arena.take<real>(Cell::PRODUCTS * HP * OW);
+        b_ih = arena.take<real>(Cell::GATES * HW * Coding::FACTS);
+        b_hh = arena.take<real>(Cell::PRODUCTS * HP * Coding::FACTS);
         vectors = arena.take<real>((Cell::VECTORS + 1) * HP);
         xp = arena.take<real>((rows_split ? team : 1) * tokens * Cell::GATES * HW);
         buffer = arena.take<real>(team * (most + GROUP) * Cell::PRODUCTS * UV * L);
+        coded_inputs = arena.take<real>((rows_split ? team : 1) * tokens * Coding::room(a.I));
+        coded_operands = arena.take<real>(team * Cell::STATES * most * Coding::room(a.H));
         pointers = arena.take<const real*>(team * per_thread);
         for (int s = 0; s < Cell::STATES; s++) {
             states[s] = operands[0][s] = arena.take<real>(a.B * HP);
@@ -55,9 +64,11 @@ struct Forward {
             for (int p = 0; p < gates.count; p++)
                 if (mine()) {
                     const long first = gates.first(p) * (long)L;
-                    for (int v = 0; v < gates.width(p); v++)
-                        pack_transposed(W + (g * HW + first) * a.I + v * L, gates.width(p) * L,
-                                        (real*)a.w_ih + (g * a.H + first + v * L) * a.I, a.I, a.H - first - v * L, a.I);
+                    for (int v = 0; v < gates.width(p); v++) {
+                        const long unit = first + v * L, row = g * a.H + unit;
+                        Coding::pack(W + (g * HW + first) * IW + v * L, gates.width(p) * L, (Weight*)a.w_ih + row * a.I, a.I, a.H - unit, a.I);
+                        Coding::facts(b_ih + g * HW + unit, Cell::GATES * HW, at<Stored>(a.b_ih, row), at<real>(a.w_scale, row), a.H - unit);
+                    }
                 }
         for (int p = 0; p < unit_panels(HV); p++)
             for (int c = 0; c < Cell::CHUNKS; c++)
@@ -65,32 +76,26 @@ struct Forward {
                     for (int u = 0; u < UV; u++)
                         for (int j = 0; j < Cell::chunk_size(c); j++) pack_unit(p, c, u, j);
         if (rank) return;
-        for (int g = 0; g < Cell::GATES; g++) copy_padded(b_ih + g * HW, (real*)a.b_ih + g * a.H, a.b_ih, HW);
-        for (int p = 0; p < unit_panels(HV); p++)
-            for (int u = 0; u < UV; u++)
-                for (int j = 0; j < Cell::PRODUCTS; j++)
-                    for (int lane = 0; lane < L; lane++) {
-                        const long h = (p * UV + u) * L + lane;
-                        b_hh[((p * UV + u) * Cell::PRODUCTS + j) * L + lane] = a.b_hh[j] && h < a.H ? ((real*)a.b_hh[j])[h] : 0;
-                    }
-        for (int v = 0; v < Cell::VECTORS; v++) copy_padded(vectors + v * HP, (real*)a.vectors[v], true, HP);
+        for (int v = 0; v < Cell::VECTORS; v++) copy_padded(vectors + v * HP, (Stored*)a.vectors[v]);
         for (int s = 0; s < Cell::STATES; s++)
             for (long b = 0; b < a.B; b++) {
-                const real* from = (real*)a.first[s] + steps.place(b) * a.H;
-                copy_padded(operands[0][s] + b * HP, from, true, HP);
-                if (Cell::is_operand(s)) copy_padded(operands[1][s] + b * HP, from, true, HP);
+                const Stored* from = (Stored*)a.first[s] + steps.place(b) * a.H;
+                copy_padded(operands[0][s] + b * HP, from);
+                if (Cell::is_operand(s)) copy_padded(operands[1][s] + b * HP, from);
             }
     }
-    void copy_padded(real* to, const real* from, bool there, long width) const {
-        if (there) memcpy(to, from, a.H * sizeof(real));
-        memset(to + (there ? a.H : 0), 0, (width - (there ? a.H : 0)) * sizeof(real));
+    void copy_padded(real* to, const Stored* from) const {
+        for (long h = 0; h < HP; h += L) store(to + h, h < a.H ? Coding::read(from + h, a.H - h < L ? a.H - h : L) : V{});
     }
-    real* chunk_panel(int p, int c) const { return U + (p * (long)Cell::PRODUCTS + Cell::chunk_first(c)) * UV * L * a.H; }
+    template <class T> static const T* at(int64_t address, long k) { return address ? (const T*)address + k : nullptr; }
+    real* chunk_panel(int p, int c) const { return U + (p * (long)Cell::PRODUCTS + Cell::chunk_first(c)) * UV * L * OW; }
     void pack_unit(int p, int c, int u, int j) {  // one vector of columns, interleaved: [K][u][j][L]
         const int width = UV * Cell::chunk_size(c);
         const long first = (p * UV + u) * (long)L;
-        pack_transposed(chunk_panel(p, c) + (u * Cell::chunk_size(c) + j) * L, width * L,
-                        (real*)a.U[Cell::chunk_first(c) + j] + first * a.H, a.H, a.H - first, a.H);
+        const int product = Cell::chunk_first(c) + j;
+        Coding::pack(chunk_panel(p, c) + (u * Cell::chunk_size(c) + j) * L, width * L, (Weight*)a.U[product] + first * a.H, a.H, a.H - first, a.H);
+        Coding::facts(b_hh + ((p * UV + u) * Cell::PRODUCTS + product) * L, Cell::PRODUCTS * HP, at<Stored>(a.b_hh[product], first),
+                      at<real>(a.U_scale[product], first), a.H - first);
     }
 
     void run(int rank, int size) {
@@ -120,23 +125,29 @@ struct Forward {
     void clear_padding(int rank, int size) {  // outputs past a row's length
         if (!a.batch_sizes || a.packed) return;
         for (long t = rank; t < a.full_T; t += size)
-            for (long b = t < a.T ? steps.active(t) : 0; b < a.B; b++) memset(steps.at(y, t, b), 0, a.H * sizeof(real));
+            for (long b = t < a.T ? steps.active(t) : 0; b < a.B; b++) memset(steps.at(y, t, b), 0, a.H * sizeof(Stored));
     }
 
     void inputs(const Share& share, const real** p, real* to, long from, long stop) {
         const real** in = p;
         real** out = (real**)(p + tokens);
-        long m = 0;
+        long m = 0, all = 0;
+        for (long k = from; k < stop; k++) all += share.count(steps.active(steps.time(k)));
+        // threads that own units divide the tokens here
+        const long low = rows_split ? 0 : all * share.rank / share.team, high = rows_split ? all : all * (share.rank + 1) / share.team;
+        real* coded = coded_inputs + (rows_split ? share.rank * tokens : 0) * Coding::room(a.I);
         for (long k = from; k < stop; k++) {
             const long t = steps.time(k), n = share.count(steps.active(t));
-            for (long i = 0; i < n; i++, m++) in[m] = steps.at(x, t, share.row(i)), out[m] = to + m * Cell::GATES * HW;
+            for (long i = 0; i < n; i++, m++)
+                if (m >= low && m < high) {
+                    in[m] = Coding::row(coded + m * Coding::room(a.I), steps.at(x, t, share.row(i)), a.I);
+                    out[m] = to + m * Cell::GATES * HW;
+                }
         }
-        // threads that own units divide the tokens here
-        const long low = rows_split ? 0 : m * share.rank / share.team, high = rows_split ? m : m * (share.rank + 1) / share.team;
         for (int g = 0; g < Cell::GATES; g++)
             for (int q = 0; q < gates.count; q++) {
                 const long column = g * HW + gates.first(q) * (long)L;
-                product(in + low, 0, W + column * a.I, gates.width(q), a.I, b_ih + column, out + low, column, high - low);
+                Coding::multiply(in + low, W + column * IW, gates.width(q), a.I, b_ih + column, Cell::GATES * HW, out + low, column, high - low);
             }
     }
 
@@ -144,10 +155,13 @@ struct Forward {
         const long t = steps.time(k);
         const int now = k & 1;
         const real** in = p;
-        real** sums = (real**)(p + (share.rows + 8));
+        real** sums = (real**)(p + Cell::STATES * (share.rows + 8));
         const int first = share.begin(unit_panels(HV)), last = share.end(unit_panels(HV)), group = n < 1 || n >= GROUP ? 1 : GROUP / n;
         const long wide = Cell::PRODUCTS * UV * L;
-        int operand = -1;
+        real* coded = coded_operands + share.rank * Cell::STATES * (rows_split ? (a.B + team - 1) / team : a.B) * Coding::room(a.H);
+        for (int s = 0; s < Cell::STATES; s++)
+            for (long r = 0; Cell::is_operand(s) && r < n; r++, coded += Coding::room(a.H))
+                in[s * (share.rows + 8) + r] = Coding::row(coded, operands[now][s] + share.row(r) * HP, a.H);
         for (int i = first; i < last; i += group) {
             const int stop = i + group < last ? i + group : last;
             // back and forth: what was read last is still in cache
@@ -155,13 +169,9 @@ struct Forward {
             for (int k = i; k < stop; k++) {
                 for (long r = 0; r < n; r++) sums[r] = room + ((k - i) * n + r) * wide;
                 for (int c = 0; c < Cell::CHUNKS; c++) {
-                    if (operand != Cell::chunk_state(c)) {
-                        operand = Cell::chunk_state(c);
-                        for (long r = 0; r < n; r++) in[r] = operands[now][operand] + share.row(r) * HP;
-                    }
                     const long column = Cell::chunk_first(c) * (long)L;
-                    product(in, 0, chunk_panel(panel(k), c), UV * Cell::chunk_size(c), a.H,
-                            b_hh + panel(k) * (long)UV * Cell::PRODUCTS * L + column, sums, column, n);
+                    Coding::multiply(in + Cell::chunk_state(c) * (share.rows + 8), chunk_panel(panel(k), c), UV * Cell::chunk_size(c), a.H,
+                                     b_hh + panel(k) * (long)UV * Cell::PRODUCTS * L + column, Cell::PRODUCTS * HP, sums, column, n);
                 }
             }
             for (int k = i; k < stop; k++) pointwise(share, t, now, panel(k), xt, room + (k - i) * n * wide, n);
@@ -180,17 +190,14 @@ struct Forward {
             UNROLL for (int i = 0; i < Cell::VECTORS; i++) vec[i] = load(vectors + i * HP + at);
             for (long r = 0; r < n; r++) {
                 const long b = share.row(r);
-                V gate[Cell::GATES + 1], sum[Cell::PRODUCTS + 1], old[Cell::STATES], fresh[Cell::STATES], save[Cell::SAVED + 1];
+                V gate[Cell::GATES + 1], sum[Cell::PRODUCTS + 1], old[Cell::STATES], further[Cell::MORE + 1], fresh[Cell::STATES], save[Cell::SAVED + 1];
                 UNROLL for (int g = 0; g < Cell::GATES; g++) gate[g] = load(xt + (r * Cell::GATES + g) * HW + at);
                 UNROLL for (int j = 0; j < Cell::PRODUCTS; j++) sum[j] = load(room + ((r * UV + u) * Cell::PRODUCTS + j) * L);
                 UNROLL for (int s = 0; s < Cell::STATES; s++) old[s] = load(operands[now][s] + b * HP + at);
-                V further[Cell::MORE + 1];
                 more.values(t, b, at, valid, further);
                 Cell::forward(gate, sum, old, vec, further, fresh, save);
                 UNROLL for (int s = 0; s < Cell::STATES; s++) store(operands[!now][s] + b * HP + at, fresh[s]);
-                real* out = steps.at(y, t, b) + at;
-                if (valid == L) store(out, fresh[0]);
-                else store_part(out, fresh[0], valid);
+                Coding::write(steps.at(y, t, b) + at, fresh[0], valid);
                 if (!a.train) continue;
                 const long token = steps.token(t, b);
                 UNROLL for (int i = 0; i < Cell::SAVED; i++) {
@@ -210,7 +217,8 @@ struct Forward {
         for (long i = 0; i < share.rows; i++) {
             const long b = share.row(i), last = a.reverse ? a.T : steps.length(b);  // parity of the buffer written last
             for (int s = 0; s < Cell::STATES; s++)
-                memcpy((real*)a.last[s] + steps.place(b) * a.H + from, operands[last & 1][s] + b * HP + from, (stop - from) * sizeof(real));
+                for (long h = from; h < stop; h += L)
+                    Coding::write((Stored*)a.last[s] + steps.place(b) * a.H + h, load(operands[last & 1][s] + b * HP + h), stop - h < L ? stop - h : L);
         }
     }
 };
@@ -219,34 +227,43 @@ struct Forward {
 static void forward_one(const Call& a) {
     const Steps steps(a);
     const More more(a);
-    const Rows x{(real*)a.x, a.x_time, a.x_batch, a.packed != 0}, y{(real*)a.y, a.y_time, a.y_batch, a.packed != 0};
-    for (long b = 0; b < a.B; b++)
+    const RowsOf<Stored> x{(Stored*)a.x, a.x_time, a.x_batch, a.packed != 0}, y{(Stored*)a.y, a.y_time, a.y_batch, a.packed != 0};
+    arena.begin((Coding::room(a.I) + Cell::STATES * (Coding::room(a.H) + 64) + 64) * sizeof(real));
+    real* inputs = arena.take<real>(Coding::room(a.I));
+    real* operands[Cell::STATES];
+    for (int s = 0; s < Cell::STATES; s++) operands[s] = arena.take<real>(Coding::room(a.H));
+    for (long b = 0; b < a.B; b++) {
+        const real *xt = Coding::row(inputs, steps.at(x, 0, b), a.I), *operand[Cell::STATES];
+        const auto first = [&](int s) { return (Stored*)a.first[s] + b * a.H; };
+        for (int s = 0; s < Cell::STATES; s++) operand[s] = Cell::is_operand(s) ? Coding::row(operands[s], first(s), a.H) : nullptr;
         for (long h = 0; h < a.H; h += L) {
             const int n = a.H - h < L ? a.H - h : L;
-            V gate[Cell::GATES + 1], sum[Cell::PRODUCTS + 1], old[Cell::STATES], fresh[Cell::STATES], vec[Cell::VECTORS + 1], save[Cell::SAVED + 1];
-            const auto part = [&](const real* p) { return n == L ? load(p + h) : load_part(p + h, n); };
+            V gate[Cell::GATES + 1], sum[Cell::PRODUCTS + 1], old[Cell::STATES], further[Cell::MORE + 1], fresh[Cell::STATES], vec[Cell::VECTORS + 1], save[Cell::SAVED + 1];
             for (int g = 0; g < Cell::GATES; g++) {
-                gate[g] = dots((real*)a.w_ih + (g * a.H + h) * a.I, a.I, n, steps.at(x, 0, b), a.I);
-                if (a.b_ih) gate[g] += part((real*)a.b_ih + g * a.H);
+                const long row = g * a.H + h;
+                gate[g] = Coding::one((Weight*)a.w_ih + row * a.I, a.I, n, xt, a.I, Forward::at<Stored>(a.b_ih, row), Forward::at<real>(a.w_scale, row));
             }
             for (int c = 0; c < Cell::CHUNKS; c++)
-                for (int j = Cell::chunk_first(c); j < Cell::chunk_first(c) + Cell::chunk_size(c); j++) {
-                    sum[j] = dots((real*)a.U[j] + h * a.H, a.H, n, (real*)a.first[Cell::chunk_state(c)] + b * a.H, a.H);
-                    if (a.b_hh[j]) sum[j] += part((real*)a.b_hh[j]);
-                }
-            for (int s = 0; s < Cell::STATES; s++) old[s] = part((real*)a.first[s] + b * a.H);
-            for (int i = 0; i < Cell::VECTORS; i++) vec[i] = part((real*)a.vectors[i]);
-            V further[Cell::MORE + 1];
+                for (int j = Cell::chunk_first(c); j < Cell::chunk_first(c) + Cell::chunk_size(c); j++)
+                    sum[j] = Coding::one((Weight*)a.U[j] + h * a.H, a.H, n, operand[Cell::chunk_state(c)], a.H,
+                                         Forward::at<Stored>(a.b_hh[j], h), Forward::at<real>(a.U_scale[j], h));
+            for (int s = 0; s < Cell::STATES; s++) old[s] = Coding::read(first(s) + h, n);
+            for (int i = 0; i < Cell::VECTORS; i++) vec[i] = Coding::read((Stored*)a.vectors[i] + h, n);
             more.values(0, b, h, n, further);
             Cell::forward(gate, sum, old, vec, further, fresh, save);
-            for (int s = 0; s < Cell::STATES; s++) store_part((real*)a.last[s] + b * a.H + h, fresh[s], n);
-            store_part(steps.at(y, 0, b) + h, fresh[0], n);
+            for (int s = 0; s < Cell::STATES; s++) Coding::write((Stored*)a.last[s] + b * a.H + h, fresh[s], n);
+            Coding::write(steps.at(y, 0, b) + h, fresh[0], n);
         }
+    }
 }
 
 extern "C" int gatework_forward(const Call* call) {
     if (call->T == 1 && call->B <= 2 && !call->train && !call->batch_sizes) {
-        forward_one(*call);
+        try {
+            forward_one(*call);
+        } catch (const std::bad_alloc&) {
+            return 1;
+        }
         return 0;
     }
     return perform<Forward>(*call);

@@ -4,11 +4,12 @@
 #include "tile.h"
 
 // Rows of a tensor [T, B, width] with any strides, or packed [N, width].
-struct Rows {
-    real* base;
+template <class T> struct RowsOf {
+    T* base;
     long time, batch;
     bool packed;
 };
+typedef RowsOf<real> Rows;
 
 struct Steps {  // the ragged batch: rows are numbered by falling length
     const Call& a;
@@ -18,7 +19,7 @@ struct Steps {  // the ragged batch: rows are numbered by falling length
     long token(long t, long b) const { return offset(t) + b; }
     long place(long b) const { return a.order ? ((const int64_t*)a.order)[b] : b; }
     long length(long b) const { return a.lengths ? ((const int64_t*)a.lengths)[b] : a.T; }
-    real* at(const Rows& rows, long t, long b) const {
+    template <class T> T* at(const RowsOf<T>& rows, long t, long b) const {
         return rows.base + (rows.packed ? token(t, b) * rows.batch : t * rows.time + place(b) * rows.batch);
     }
     long time(long k) const { return a.reverse ? a.T - 1 - k : k; }  // time of the k-th step
@@ -56,38 +57,6 @@ struct Share {
     long begin(long n) const { return by_rows ? 0 : n * rank / team; }  // this thread's part of n panels of units
     long end(long n) const { return by_rows ? n : n * (rank + 1) / team; }
 };
-
-template <int S, int... I> INLINE void exchange(V& a, V& b, Sequence<I...>) {  // blocks of S lanes change places
-    const V low = __builtin_shufflevector(a, b, (I & S ? L + I - S : I)...);
-    b = __builtin_shufflevector(a, b, (I & S ? L + I : I + S)...);
-    a = low;
-}
-template <int S> INLINE void transpose(V* v) {  // v[i][j] to v[j][i]
-    UNROLL for (int i = 0; i < L; i++)
-        if (!(i & S)) exchange<S>(v[i], v[i + S], typename Count<L>::type{});
-    if constexpr (S > 1) transpose<S / 2>(v);
-}
-// to[k * step + c] = matrix[c][k] for one vector of columns c; columns from `columns` on are zero.
-static void pack_transposed(real* to, long step, const real* matrix, long stride, long columns, long K) {
-    const int n = columns < L ? (columns > 0 ? columns : 0) : L;
-    for (long k = 0; k < K; k += L) {
-        V v[L];
-        const int deep = K - k < L ? K - k : L;
-        UNROLL for (int c = 0; c < L; c++) v[c] = c >= n ? V{} : deep == L ? load(matrix + c * stride + k) : load_part(matrix + c * stride + k, deep);
-        transpose<L / 2>(v);
-        UNROLL for (int i = 0; i < L; i++)
-            if (i < deep) store(to + (k + i) * step, v[i]);
-    }
-}
-// matrix[k][c] for columns c < n of one panel, as [K][width * L].
-static void pack_rows(real* to, int width, const real* matrix, long stride, long n, long K) {
-    for (long k = 0; k < K; k++, to += width * L) {
-        const real* from = matrix + k * stride;
-        long c = 0;
-        for (; c + L <= n && c < width * L; c += L) store(to + c, load(from + c));
-        for (; c < width * L; c++) to[c] = c < n ? from[c] : 0;
-    }
-}
 
 // Tokens to compute between two input products: enough rows to share a read of the weights, little enough to stay in cache.
 static long steps_per_chunk(const Call& a, long rows, long floats_per_token) {

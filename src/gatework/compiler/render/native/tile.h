@@ -27,16 +27,19 @@ alignas(64) static const real ZEROS[4 * L] = {};
 
 // c[r][kc..] = start + sum_k a[r][ka + k] panel[k]; `start` is one row for all, or c itself when null.
 typedef void (*Tile)(const real* const* a, long ka, const real* panel, long K, const real* start, real* const* c, long kc);
-// The tile for so many rows and vectors (tiles.cpp). When packed, a[0] holds [K][rows] in place of `rows` rows.
-extern "C" Tile gatework_tile(bool packed, int rows, int vectors);
+// The tile for so many rows and vectors (tiles.cpp), of numbers as they are and of words (words.h). When packed, a[0]
+// holds [K][rows] in place of `rows` rows.
+typedef Tile Choose(bool packed, int rows, int vectors);
+extern "C" Choose gatework_tile, gatework_word_tile;
 
 // c[r][kc..] = start + a[r] . panel for any number of rows, in blocks of equal height.
+template <Choose CHOOSE = gatework_tile>
 static void product(const real* const* a, long ka, const real* panel, int vectors, long K, const real* start,
                     real* const* c, long kc, long rows) {
     const long most = most_rows(vectors), blocks = (rows + most - 1) / most;
     if (!rows) return;
     const long low = rows / blocks, more = rows % blocks;
-    const Tile tall = gatework_tile(false, low + 1 > most ? low : low + 1, vectors), flat = gatework_tile(false, low, vectors);
+    const Tile tall = CHOOSE(false, low + 1 > most ? low : low + 1, vectors), flat = CHOOSE(false, low, vectors);
     for (long k = 0; k < K || !k; k += K_BLOCK) {
         const long depth = K - k < K_BLOCK ? K - k : K_BLOCK;
         for (long i = 0, r = 0; i < blocks; i++) {
@@ -46,14 +49,57 @@ static void product(const real* const* a, long ka, const real* panel, int vector
     }
 }
 
+template <int S, int... I> INLINE void exchange(V& a, V& b, Sequence<I...>) {  // blocks of S lanes change places
+    const V low = __builtin_shufflevector(a, b, (I & S ? L + I - S : I)...);
+    b = __builtin_shufflevector(a, b, (I & S ? L + I : I + S)...);
+    a = low;
+}
+template <int S> INLINE void transpose(V* v) {  // v[i][j] to v[j][i]
+    UNROLL for (int i = 0; i < L; i++)
+        if (!(i & S)) exchange<S>(v[i], v[i + S], typename Count<L>::type{});
+    if constexpr (S > 1) transpose<S / 2>(v);
+}
+static inline V load_bytes(const char* from, long n) {
+    V v{};
+    memcpy(&v, from, n);
+    return v;
+}
+// to[k * step + c] = word k of row c for one vector of columns c; columns from `columns` on are zero. A row is `bytes`
+// long, a word as long as a real; the last word is filled up with zeros. Bits of FLIP are turned round.
+template <whole FLIP = 0> static void pack_words(real* to, long step, const void* matrix, long row_bytes, long columns, long bytes) {
+    const int n = columns < L ? (columns > 0 ? columns : 0) : L;
+    for (long k = 0; k < bytes; k += VECTOR_BYTES) {
+        V v[L];
+        const char* from = (const char*)matrix + k;
+        const long deep = bytes - k < VECTOR_BYTES ? bytes - k : VECTOR_BYTES;
+        UNROLL for (int c = 0; c < L; c++) v[c] = c >= n ? V{} : deep == VECTOR_BYTES ? load((const real*)(from + c * row_bytes)) : load_bytes(from + c * row_bytes, deep);
+        transpose<L / 2>(v);
+        UNROLL for (int i = 0; i < L; i++)
+            if (i * (long)sizeof(real) < deep) store(to + (k / (long)sizeof(real) + i) * step, number(bits(v[i]) ^ FLIP));
+    }
+}
+// to[k * step + c] = matrix[c][k]
+static void pack_transposed(real* to, long step, const real* matrix, long stride, long columns, long K) {
+    pack_words(to, step, matrix, stride * sizeof(real), columns, K * sizeof(real));
+}
+// matrix[k][c] for columns c < n of one panel, as [K][width * L].
+static void pack_rows(real* to, int width, const real* matrix, long stride, long n, long K) {
+    for (long k = 0; k < K; k++, to += width * L) {
+        const real* from = matrix + k * stride;
+        long c = 0;
+        for (; c + L <= n && c < width * L; c += L) store(to + c, load(from + c));
+        for (; c < width * L; c++) to[c] = c < n ? from[c] : 0;
+    }
+}
+
 // sums[i] = lanes of v[i] added up; v is used up.
-template <int S, int... I>
-INLINE V fold(V a, V b, Sequence<I...>) {
-    const V low = __builtin_shufflevector(a, b, ((I / S) % 2 ? L : 0) + I / (2 * S) * (2 * S) + I % S ...);
-    const V high = __builtin_shufflevector(a, b, ((I / S) % 2 ? L : 0) + I / (2 * S) * (2 * S) + I % S + S ...);
+template <int S, class T, int... I>
+INLINE T fold(T a, T b, Sequence<I...>) {
+    const T low = __builtin_shufflevector(a, b, ((I / S) % 2 ? L : 0) + I / (2 * S) * (2 * S) + I % S ...);
+    const T high = __builtin_shufflevector(a, b, ((I / S) % 2 ? L : 0) + I / (2 * S) * (2 * S) + I % S + S ...);
     return low + high;
 }
-template <int S> INLINE V fold_all(V* v) {
+template <int S, class T> INLINE T fold_all(T* v) {
     for (int i = 0; i < S; i++) v[i] = fold<S>(v[i], v[i + S], typename Count<L>::type{});
     if constexpr (S > 1) return fold_all<S / 2>(v);
     else return v[0];

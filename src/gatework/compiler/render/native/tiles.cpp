@@ -1,5 +1,5 @@
 // The tiles themselves: the same for every cell, so they are compiled once and linked to each kernel.
-#include "tile.h"
+#include "plain.h"
 
 constexpr long AHEAD = 12;
 
@@ -22,9 +22,9 @@ static void tile(const real* const* a, long ka, const real* panel, long K, const
         }
 #pragma GCC unroll 8
         for (int r = 0; r < R; r++) {
-            const V s = splat(PACKED ? row[0][k * R + r] : row[r][k]);
+            const V s = Coding::left(PACKED ? row[0] + k * R + r : row[r] + k);
 #pragma GCC unroll 4
-            for (int n = 0; n < NV; n++) sum[r][n] += s * b[n];
+            for (int n = 0; n < NV; n++) sum[r][n] = Coding::meet(sum[r][n], s, b[n]);
         }
     }
 #pragma GCC unroll 8
@@ -47,6 +47,6 @@ template <bool PACKED> static Tile choose(int rows, int vectors) {
     }
 }
 
-extern "C" Tile gatework_tile(bool packed, int rows, int vectors) {
+extern "C" Tile TILE(bool packed, int rows, int vectors) {
     return packed ? choose<true>(rows, vectors) : choose<false>(rows, vectors);
 }
