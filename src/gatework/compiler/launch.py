@@ -17,6 +17,7 @@ from gatework.cells.cell import Cell
 from gatework.compiler import native, padded, transforms
 from gatework.compiler.build import BuildError, Kernel, kernel
 from gatework.compiler.call import Job
+from gatework.compiler.eight_bits import has_eight_bits, restored
 from gatework.compiler.ragged import Ragged
 from gatework.compiler.trace import Unsupported
 from gatework.errors import InputError
@@ -51,7 +52,8 @@ def recur(
         cell: the equations.
         x: inputs [T, B, I], or packed rows [N, I] when `ragged` says so.
         states: initial states, each [B, its width]: H where the cell does not say otherwise.
-        params: tensors by the names of `weights.parameter_shapes`.
+        params: tensors by the names of `weights.parameter_shapes`; for inference also weights of eight bits with their
+            scales, as `eight_bits.round_rows` makes them ("weight_hh" and "scale_hh").
         ragged: lengths of the sequences, or None when all are T long.
         batch_first: x is [B, T, I].
         reverse: run from each sequence's last step to its first.
@@ -64,6 +66,8 @@ def recur(
 
     Raises Unsupported or BuildError where backend="cpp" cannot run, with the reason.
     """
+    if has_eight_bits(params):
+        return _eight_bits(cell, x, states, params, extra or {}, ragged, batch_first, reverse, backend)
     dtype, extra = _dtype(x, params), extra or {}
     widen = dtype in _SHORT and backend != "reference" and isinstance(kernel_or_refusal(cell, dtype), Refusal)
     inside = torch.float32 if widen else dtype
@@ -87,6 +91,31 @@ def _dtype(x: Tensor, params: Mapping[str, Tensor]) -> torch.dtype:
     if dtype == torch.float32 and torch.is_autocast_enabled(x.device.type):
         return torch.get_autocast_dtype(x.device.type)
     return dtype
+
+
+def _eight_bits(
+    cell: Cell,
+    x: Tensor,
+    states: Sequence[Tensor],
+    params: Mapping[str, Tensor],
+    extra: Mapping[str, Tensor],
+    ragged: Ragged | None,
+    batch_first: bool,
+    reverse: bool,
+    backend: Backend,
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """`recur` with weights of eight bits: by a kernel that multiplies them, or with the numbers they stand for."""
+    if torch.is_grad_enabled() and any(t.requires_grad for t in (x, *states, *extra.values())):
+        raise InputError("weights of eight bits pass no gradient to the input or the states: use torch.no_grad().")
+    choice = kernel_or_refusal(cell, torch.int8) if backend != "reference" else None
+    empty = 0 in x.shape[:-1] or (ragged is not None and not ragged.batch_sizes)
+    transformed = not torch.compiler.is_compiling() and torch._C._functorch.peek_interpreter_stack() is not None
+    if isinstance(choice, Kernel) and not empty and not transformed:
+        return native.run(cell, Job(choice, batch_first, reverse, ragged), x, states, params, extra)
+    if isinstance(choice, Refusal):
+        once(f"eight bits {cell.name}", f"{cell.name} multiplies its weights of eight bits in float32: {choice.reason}")
+    how: dict[str, Any] = {"ragged": ragged, "batch_first": batch_first, "reverse": reverse, "backend": backend}
+    return recur(cell, x, states, restored(params), extra=extra, **how)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from gatework.nn.conv_drop_in import ConvGRU1d, ConvGRU2d, ConvGRU3d, ConvLSTM1d
 from gatework.nn.drop_in import GRU, LSTM, RNN
 from gatework.nn.mlstm import MLSTM
 from gatework.nn.pieces import truncated
+from gatework.nn.quantized import Quantized, quantize
 from gatework.nn.recurrent import Recurrent
 
 __all__ = [
@@ -19,6 +20,8 @@ __all__ = [
     "ConvLSTM2d",
     "ConvLSTM3d",
     "ConvRecurrent",
+    "Quantized",
     "Recurrent",
+    "quantize",
     "truncated",
 ]

@@ -1,0 +1,98 @@
+"""Layers for inference with weights of eight bits."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from gatework.compiler.call import scale_name
+from gatework.compiler.eight_bits import round_rows
+from gatework.errors import InputError
+from gatework.nn.inputs import check_input
+from gatework.nn.recurrent import Recurrent
+
+
+def quantize(layer: Recurrent) -> Quantized:
+    """A layer for inference whose matrices are kept in eight bits, with one scale for each row.
+
+    Inputs, outputs, states, biases and vectors stay float32. Cells of the kernel classes M1 and M1t multiply in eight
+    bits: each row of inputs and of a state is rounded to eight bits with its own scale as the step needs it, and sums
+    are exact. Other cells multiply with the rounded weights in float32, which is correct but saves nothing but memory.
+
+    Args:
+        layer: LSTM, GRU, RNN or Recurrent in float32 on the CPU, trained; it is left as it is.
+
+    Returns:
+        a module with the same call, always in inference mode; its `state_dict` holds the whole numbers ("weight_hh_l0",
+        int8) and scales ("scale_hh_l0").
+
+    Raises InputError for another dtype, or weights that are not finite.
+
+    Example:
+        >>> import torch
+        >>> from gatework.nn import LSTM
+        >>> layer = LSTM(3, 8)
+        >>> small = quantize(layer)
+        >>> x = torch.ones(5, 2, 3)
+        >>> bool((small(x)[0] - layer(x)[0]).abs().max() < 0.05)
+        True
+    """
+    return Quantized(layer)
+
+
+class Quantized(Recurrent):
+    """A layer with weights of eight bits, for inference; see `quantize`."""
+
+    def __init__(self, layer: Recurrent) -> None:
+        if not isinstance(layer, Recurrent) or isinstance(layer, Quantized):
+            raise InputError(f"quantize was given {type(layer).__name__}; expected a layer of gatework.nn in float32.")
+        nn.Module.__init__(self)
+        plain = vars(nn.Module())
+        self.__dict__.update({name: value for name, value in vars(layer).items() if name not in plain})  # its settings
+        # of each layer and direction: (name in the cell, name in the module, shape, dtype)
+        self._kept: list[list[tuple[str, str, torch.Size, torch.dtype]]] = []
+        for k, names in enumerate(layer._names):
+            tensors, self._kept = layer.parameters_of(k), [*self._kept, []]
+            for name, full, _ in names:
+                self._keep(name, full, tensors[name].detach())
+        super().train(False)
+
+    def _keep(self, name: str, full: str, value: Tensor) -> None:
+        if value.dtype != torch.float32 or value.device.type != "cpu":
+            raise InputError(f"{full} is {value.dtype} on {value.device}; quantize takes float32 on the CPU: .float().")
+        if not value.isfinite().all():
+            raise InputError(f"{full} has numbers that are not finite, so it cannot be rounded.")
+        if name.startswith("weight_"):
+            value, scale = round_rows(value)
+            self._register(name, full, value)
+            self._register(scale_name(name), scale_name(full), scale)
+        else:
+            self._register(name, full, value.clone())
+
+    def _register(self, name: str, full: str, value: Tensor) -> None:
+        self.register_buffer(full, value)
+        self._kept[-1].append((name, full, value.shape, value.dtype))
+
+    def parameters_of(self, k: int) -> dict[str, Tensor]:
+        """Weights, scales, biases and vectors of layer and direction k by the cell's names.
+
+        Raises InputError for one that was replaced by another shape or dtype: a kernel would read past its end.
+        """
+        params = {name: self._buffers[full] for name, full, _, _ in self._kept[k]}
+        for name, full, shape, dtype in self._kept[k]:
+            value = params[name]
+            if value is None or value.shape != shape or value.dtype != dtype:
+                got = None if value is None else f"{tuple(value.shape)} of {value.dtype}"
+                raise InputError(f"{full} is {got}; expected {tuple(shape)} of {dtype}, as the layer was made.")
+        return params  # type: ignore[return-value]
+
+    def train(self, mode: bool = True) -> Quantized:
+        """Stay in inference mode, whatever the mode of the module around."""
+        return super().train(False)
+
+    def _check_input(self, x: Tensor, dims: tuple[int, ...]) -> None:
+        check_input(x, dims, self.input_size, self._buffers[self._kept[0][-1][1]])
+
+    def extra_repr(self) -> str:
+        """The layer's arguments."""
+        return f"{super().extra_repr()}, weights of eight bits"
