@@ -26,7 +26,7 @@ class Unsupported(CellError):
 
 
 CONSTANTS = {"zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full", "zeros", "ones"}
-CONSTANTS |= {"full", "scalar_tensor", "_efficientzerotensor"}
+CONSTANTS |= {"full", "scalar_tensor", "_efficientzerotensor", "empty_permuted", "empty_like", "empty"}
 # What a backend has a form for, although PyTorch could take it apart.
 _WHOLE = {
     "sigmoid_backward",
@@ -47,10 +47,10 @@ ROW_OPERATIONS = {
     "row_min": "least number of each part",
     "fold": "sum over the parts: inner numbers",
     "spread": "each number inner times",
-    "tile": "the row again and again",
+    "repeat_row": "the row again and again",
     "scan": "running sum within each part",
     "scan_back": "running sum within each part, from its end",
-    "flip": "each part in reverse order",
+    "turn_round": "each part in reverse order",
     "cut": "numbers from `start` on",
     "join": "rows one after the other",
     "pad": "zeros around a row, which begins at `start`",
@@ -257,7 +257,7 @@ def _broadcast(graph: Graph, node: Node, argument: Node) -> Node:
         if have[:k] == dims[:k] and prod(have[k:]) == 1:
             return _new(graph, "spread", (argument,), dims, argument, inner=prod(dims[k:]))
         if have[k:] == dims[k:] and prod(have[:k]) == 1:
-            return _new(graph, "tile", (argument,), dims, argument, inner=size)
+            return _new(graph, "repeat_row", (argument,), dims, argument, inner=size)
     raise Unsupported(f"`{op_name(node)}` combines rows of {argument.meta['dims']} and {dims}; not compiled so far.")
 
 
@@ -360,7 +360,7 @@ _ROW_RULES: dict[str, Callable[[Graph, Node], Node]] = {
     "amax": _reduction("row_max"),
     "amin": _reduction("row_min"),
     "cumsum": _along("scan"),
-    "flip": _along("flip"),
+    "flip": _along("turn_round"),
     "slice": _slice,
     "select": _select,
     "cat": _cat,
@@ -378,12 +378,13 @@ def _finish(graph: Graph) -> None:
     graph.eliminate_dead_code()
     for node in list(graph.nodes):
         chain = [node]
-        while len(chain) < 3 and op_name(chain[-1]) in ("flip", "scan"):
+        while len(chain) < 3 and op_name(chain[-1]) in ("turn_round", "scan"):
             chain.append(chain[-1].args[0])
-        if [op_name(n) for n in chain[:3]] == ["flip", "scan", "flip"] and len({n.meta["inner"] for n in chain}) == 1:
+        inner = {n.meta.get("inner") for n in chain}
+        if [op_name(n) for n in chain] == ["turn_round", "scan", "turn_round"] and len(inner) == 1:
             with graph.inserting_before(node):
                 source = chain[2].args[0]
-                new = _new(graph, "scan_back", (source,), node.meta["dims"], node, inner=node.meta["inner"])
+                new = _new(graph, "scan_back", (source,), node.meta["dims"], node, inner=inner.pop())
             node.replace_all_uses_with(new)
     graph.eliminate_dead_code()
 

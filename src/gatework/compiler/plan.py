@@ -92,9 +92,12 @@ def plan(cell: Cell) -> Plan | Staged:
     traced = trace(cell)
     if not traced.pointwise:
         return stage(traced)
-    places = [traced.operands[p.operand] for p in traced.products]
-    if list(dict.fromkeys(places)) != [value for value, _ in itertools.groupby(places)] or places != sorted(places):  # type: ignore[type-var]
-        return stage(trace(cell, pointwise=False))  # products on different states alternate
+    places = [str(traced.operands[p.operand]) for p in traced.products]
+    alternates = list(dict.fromkeys(places)) != [place for place, _ in itertools.groupby(places)] or places != sorted(
+        places
+    )
+    if alternates or len({(p.key, p.name) for p in traced.products}) < len(traced.products):
+        return stage(trace(cell, pointwise=False))  # the pointwise kernels take states in order and every matrix once
     return _pointwise(traced)
 
 

@@ -92,9 +92,12 @@ def candidates(cell: Cell, unlike: Sizes | None = None) -> Iterator[Sizes]:
     """
     numbers, expressions = _numbers(cell), sorted(_expressions(cell))
     multiples = sorted({math.lcm(*(n for n in numbers if n <= bound)) for bound in (1, 64, 4096)})
+    multiples += [math.lcm(multiples[-1], 12)]  # heads and chunks may stand in a step as plain numbers
     error: GateworkError | None = None
     for same in (False, True) if unlike is None else (unlike.same,):
-        for multiple in [m for m in multiples if m <= 4096] if unlike is None else [unlike.hidden // unlike.prime]:
+        for multiple in (
+            dict.fromkeys(m for m in multiples if m <= 4096) if unlike is None else [unlike.hidden // unlike.prime]
+        ):
             for h, i in zip(_H_PRIMES, _I_PRIMES, strict=True):
                 if any(n % p == 0 for n in numbers for p in (h, i)) or (unlike is not None and unlike.prime == h):
                     continue

@@ -168,8 +168,10 @@ class _Gradients:
         """By the names of `params`."""
         d = {name: torch.zeros_like(p) for name, p in params.items()}
         self._inputs(d)
+        seen: set[tuple[str, int]] = set()
         for p in self.facts.products:
-            self._product(p, d)
+            self._product(p, d, (p.weight, p.block) in seen)
+            seen.add((p.weight, p.block))
         begin = self.layout.slots[-1]
         for (name, row, formula), at in zip(self.facts.vectors, self.layout.vectors, strict=False):
             d[name][row] = self.totals[begin + at : begin + at + self.layout.measure(formula)]
@@ -199,16 +201,18 @@ class _Gradients:
                 d["bias_ih"][row : row + size] = total
             row, k = row + size, k + n
 
-    def _product(self, p: Applied, d: dict[str, Tensor]) -> None:
+    def _product(self, p: Applied, d: dict[str, Tensor], again: bool) -> None:
         rows, columns, heads = (self.layout.measure(f) for f in (p.rows, p.columns, p.heads))
         slot, total = self._slot(p.slot, rows)
         at = self.layout.saved[p.operand] if p.operand >= 0 else 0
         operand = self.kept[:, at : at + columns] if p.operand >= 0 else self.tokens
         block = d[p.weight][p.block * rows : (p.block + 1) * rows]
-        if heads == 1:
+        if heads == 1 and not again:
             torch.mm(slot.t(), operand, out=block)
+        elif heads == 1:
+            block.addmm_(slot.t(), operand)
         else:
             left, right = slot.unflatten(1, (heads, -1)), operand.unflatten(1, (heads, -1))
-            block.copy_(torch.bmm(left.permute(1, 2, 0), right.transpose(0, 1)).flatten(0, 1))
+            block += torch.bmm(left.permute(1, 2, 0), right.transpose(0, 1)).flatten(0, 1)
         if p.bias in d:
-            d[p.bias][p.block * rows : (p.block + 1) * rows] = total
+            d[p.bias][p.block * rows : (p.block + 1) * rows] += total

@@ -98,7 +98,12 @@ def stage(traced: Traced) -> Staged:
         n for n, (kind, _) in traced.leaves.items() if kind in ("vector", "extra", "noise", "raw", "d_new", "d_operand")
     }
     hidden = [n for n, (kind, _) in traced.leaves.items() if kind in ("gate", "sum", "old")]
-    wanted = [n for (kind, _), n in traced.gradients.items() if kind != "noise" and op_name(n) not in CONSTANTS]
+    always = ("old", "extra")  # also where they are zero: nobody else would write it
+    wanted = [
+        n
+        for (kind, _), n in traced.gradients.items()
+        if kind in always or (kind != "noise" and op_name(n) not in CONSTANTS)
+    ]
     cut = cheapest_cut(traced, hidden, free | set(applied), wanted)
     saved = (*dict.fromkeys(applied), *(n for n in cut if n not in applied))
     slots = tuple(dict.fromkeys(n for (kind, _), n in traced.gradients.items() if kind in ("gate", "sum")))

@@ -53,7 +53,7 @@ static inline void spread(real* to, const real* from, long n, long inner) {
     for (long part = 0; part * inner < n; part++)
         for (long i = 0; i < inner; i++) to[part * inner + i] = from[part];
 }
-static inline void tile(real* to, const real* from, long n, long inner) {
+static inline void repeat_row(real* to, const real* from, long n, long inner) {
     for (long part = 0; part < n; part += inner) memcpy(to + part, from, inner * sizeof(real));
 }
 static inline void scan(real* to, const real* from, long n, long inner) {
@@ -68,7 +68,7 @@ static inline void scan_back(real* to, const real* from, long n, long inner) {
         for (long i = inner; i-- > 0;) to[part + i] = sum += from[part + i];
     }
 }
-static inline void flip(real* to, const real* from, long n, long inner) {
+static inline void turn_round(real* to, const real* from, long n, long inner) {
     for (long part = 0; part < n; part += inner)
         for (long i = 0; i < inner; i++) to[part + i] = from[part + inner - 1 - i];
 }
