@@ -69,8 +69,7 @@ def recur(
     if has_eight_bits(params):
         return _eight_bits(cell, x, states, params, extra or {}, ragged, batch_first, reverse, backend)
     dtype, extra = _dtype(x, params), extra or {}
-    widen = dtype in _SHORT and backend != "reference" and isinstance(kernel_or_refusal(cell, dtype), Refusal)
-    inside = torch.float32 if widen else dtype
+    inside = dtype if backend == "reference" else inner_dtype(cell, dtype)
     if any(t.dtype != inside for t in (x, *states, *params.values(), *extra.values())):  # a kernel takes one dtype
         x, *states = (t.to(inside) for t in (x, *states))
         params, extra = ({name: t.to(inside) for name, t in tensors.items()} for tensors in (params, extra))
@@ -79,10 +78,13 @@ def recur(
         y, finals = padded.run(cell, x, states, params, extra, seed, ragged, batch_first, reverse)
     else:
         y, finals = native.run(cell, Job(built, batch_first, reverse, ragged), x, states, params, extra, seed)
-    return (y.to(dtype), tuple(f.to(dtype) for f in finals)) if widen else (y, finals)
+    return (y, finals) if inside == dtype else (y.to(dtype), tuple(f.to(dtype) for f in finals))
 
 
-_SHORT = (torch.bfloat16, torch.float16)
+def inner_dtype(cell: Cell, dtype: torch.dtype) -> torch.dtype:
+    """What a compiled cell runs in: float32 for a shorter dtype that it has no kernel for, else the dtype itself."""
+    short = dtype in (torch.bfloat16, torch.float16)
+    return torch.float32 if short and isinstance(kernel_or_refusal(cell, dtype), Refusal) else dtype
 
 
 def _dtype(x: Tensor, params: Mapping[str, Tensor]) -> torch.dtype:
