@@ -166,13 +166,33 @@ class Twice(Base):
         return tanh(x.n + U.n @ s.h + U.n @ s.h)
 
 
+@pytest.mark.parametrize("cell", [Dependent, LayerNorm, Twice], ids=lambda cell: cell.name)
+def test_dependent_products_and_operations_over_units(cell):
+    both(cell)
+
+
+class Sorted(Cell):
+    state = "h"
+    gates = ("a",)
+
+    def step(self, x, s, U):
+        return tanh(x.a + (U.a @ s.h).sort(-1).values)
+
+
+class MixesRows(Cell):
+    state = "h"
+    gates = ("a",)
+
+    def step(self, x, s, U):
+        return tanh(x.a + U.a @ s.h - x.a.mean(0, keepdim=True))
+
+
 FALLBACKS = {
-    Dependent: r"`U\.n @ \.\.\.` is applied to a value computed within the step",
-    LayerNorm: "native_layer_norm|several values|shape",
+    Sorted: "`sort` gives several values",
+    MixesRows: "mixes the rows of different sequences",
     Noisy: "rand_like",
     Branching: "control flow must not depend on tensor values",
     Outside: "a tensor from outside is used",
-    Twice: r"`U\.n` is applied twice",
 }
 
 

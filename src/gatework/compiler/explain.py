@@ -10,8 +10,11 @@ import torch
 from gatework.cells import Cell, find
 from gatework.compiler.build import kernel_key, machine
 from gatework.compiler.launch import Refusal, kernel_or_refusal
+from gatework.compiler.graph import size_of
 from gatework.compiler.plan import Plan, describe, plan
 from gatework.compiler.render.cpp import cell_source, render
+from gatework.compiler.render.staged import StagedSource
+from gatework.compiler.stages import Staged
 
 
 @dataclass(frozen=True)
@@ -64,33 +67,65 @@ def explain(what: Any, dtype: torch.dtype = torch.float32) -> Explanation:
     planned = plan(cell)
     graph = tuple(describe(node) for node in planned.graph.nodes if node.op == "call_function")
     saved = tuple(describe(node) for node in planned.saved)
+    facts = _staged_facts(planned) if isinstance(planned, Staged) else _facts(planned)
+    lanes = machine().vector_bytes // (torch.finfo(dtype).bits // 8)
+    head = [sizes or repr(cell), f"backend: cpp, {dtype}, vectors of {lanes}"]
+    head += [f"kernel class: {planned.kind}, {KINDS[planned.kind]}", *facts]
     page = "\n".join(
-        [
-            f"{sizes or repr(cell)}",
-            *_facts(planned, cell, dtype),
-            "",
-            f"graph, forward then backward, of {_inputs(planned)}:",
-        ]
+        [*head, "", f"graph, forward then backward, of {_inputs(planned)}:", *(f"  {line}" for line in graph)]
     )
-    page += "".join(f"\n  {line}" for line in graph)
     page += f"\n\nsource ({kernel_key(cell, dtype)}.cpp, without the skeleton of gatework/compiler/render/native):\n"
-    page += cell_source(planned)
+    page += "\n".join(StagedSource(planned).text()) if isinstance(planned, Staged) else cell_source(planned)
     return Explanation(cell.name, "cpp", planned.kind, "", graph, saved, render(planned), page)
 
 
-def _inputs(planned: Plan) -> str:
+# What the kernel classes are, in a few words.
+KINDS = {
+    "M1": "one grouped product on old states, then pointwise",
+    "M1t": "one grouped product on old states, then pointwise with further inputs or random numbers",
+    "M1x": "products on old states of several sizes or in blocks, then work on rows",
+    "M1r": "products on old states, then work on rows with operations over the units",
+    "M2": "rounds of products, some on values of the step, with work on rows between them",
+    "D": "no product in the time loop: every unit runs through time on its own",
+    "S": "no product in the time loop, and linear in its state: time itself can be divided among threads",
+}
+
+
+def _inputs(planned: Plan | Staged) -> str:
     return ", ".join(node.name for node in planned.graph.nodes if node.op == "placeholder")
 
 
-def _facts(planned: Plan, cell: Cell, dtype: torch.dtype) -> list[str]:
-    lanes = machine().vector_bytes // (torch.finfo(dtype).bits // 8)
+def _facts(planned: Plan) -> list[str]:
+    cell = planned.cell
     products = ", ".join(f"{p.key}.{p.name} @ {cell.states[p.operand]}" for p in planned.products)
     both = sum(s.gate is not None and s.product is not None for s in planned.slots)
-    return [
-        f"backend: cpp, {dtype}, vectors of {lanes}",
-        f"kernel class: {planned.kind}, one grouped product on old states, then pointwise",
-        f"products in the loop: {products}",
-        f"input products before it: {', '.join('x.' + g for g in cell.gate_names)}",
+    lines = [
+        f"products in the loop: {products or 'none'}",
+        f"input products before it: {', '.join('x.' + g for g in cell.gate_names) or 'none'}",
         f"saved for backward, each [N, H]: {'; '.join(map(describe, planned.saved)) or 'nothing'}; and the states",
-        f"gradient buffer: {len(planned.slots)} values of [N, H], {both} of them of an input and a recurrent product",
     ]
+    if planned.products:
+        of_both = f"{both} of them of an input and a recurrent product"
+        lines.append(f"gradient buffer: {len(planned.slots)} values of [N, H], {of_both}")
+    return lines
+
+
+def _staged_facts(planned: Staged) -> list[str]:
+    traced, gates = planned.traced, ", ".join("x." + g for g in planned.cell.gate_names)
+    lines = [f"input products before the loop: {gates or 'none'}", "a step forward:"]
+    for stage in planned.forward:
+        if stage.nodes:
+            lines.append(f"  on each row: {', '.join(n.name for n in stage.nodes)}")
+        for o in stage.then:
+            names = ", ".join(f"{p.key}.{p.name}" for p in planned.products if p.operand == o)
+            lines.append(f"  products: {names} @ {traced.applied[o].name}")
+    lines.append("a step backward:")
+    for stage in planned.backward:
+        if stage.nodes:
+            lines.append(f"  on each row: {', '.join(n.name for n in stage.nodes)}")
+        for o in stage.then:
+            names = ", ".join(f"{p.key}.{p.name}" for p in planned.products if p.operand == o)
+            lines.append(f"  gradient of {traced.applied[o].name}: through {names}")
+    sizes = traced.sizes
+    saved = "; ".join(f"{describe(n)} [{sizes.formula(size_of(n))}]" for n in planned.saved)
+    return [*lines, f"saved for backward, of each row and step: {saved or 'nothing'}"]

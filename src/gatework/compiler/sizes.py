@@ -116,11 +116,17 @@ def candidates(cell: Cell, unlike: Sizes | None = None) -> Iterator[Sizes]:
 def _measured(cell: Cell, expressions: list[str], hidden: int, prime: int, input_size: int) -> Sizes | None:
     """Sizes with what the cell declares; None when two unequal declarations come out as the same number."""
     declared: dict[int, str] = {}
-    for text in expressions:
-        size, formula = cell.measure(text, hidden, input_size), _in_c(cell, text)
+    elsewhere: dict[int, int] = {}  # what a size is when H and I are others: two declarations of one size must agree
+    for text in sorted(expressions, key=len):
+        size, other = (
+            cell.measure(text, hidden, input_size),
+            cell.measure(text, 3 * hidden, 3 * input_size + 2 * hidden),
+        )
         if hidden == input_size:
-            formula = re.sub(r"\bI\b", "H", formula)
-        if declared.setdefault(size, formula) != formula and size != 1:
+            other = cell.measure(text, 3 * hidden, 3 * hidden)
+        if elsewhere.setdefault(size, other) != other:
             return None
+        formula = _in_c(cell, text)
+        declared.setdefault(size, re.sub(r"\bI\b", "H", formula) if hidden == input_size else formula)
     declared.pop(1, None)
     return Sizes(hidden, prime, input_size, declared)
