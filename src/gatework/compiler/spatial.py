@@ -12,8 +12,9 @@ from torch import Tensor
 from gatework.cells.cell import Cell
 from gatework.cells.declarations import Extra, Matrix, Noise, Vector
 from gatework.compiler.build import BuildError
-from gatework.compiler.convolve import convolve, run
+from gatework.compiler.convolution import convolve, convolve_once
 from gatework.compiler.field import FieldJob, FieldKernel, field_kernel, image_of, rows_of
+from gatework.compiler.field_steps import run
 from gatework.compiler.graph import Unsupported
 from gatework.compiler.launch import Backend
 from gatework.compiler.render.reference import Noises, StepInputs, loop
@@ -119,7 +120,7 @@ def _compiled(
     C = fields.states[0].shape[1]
     vectors = [params[key][cell.entry_names(key).index(name)].reshape(C, -1).t() for key, name in facts.vectors]
     stacked = torch.stack(vectors) if vectors else fields.x.new_empty((0, 1, C))
-    gates = convolve(_dense(fields.x), _dense(params["weight_ih"]), params.get("bias_ih"))
+    gates = convolve_once(fields.x, params["weight_ih"], params.get("bias_ih"))
     y, finals = run(job, gates, [rows_of(s) for s in fields.states], weights, biases, stacked)
     return image_of(y, spatial), tuple(image_of(f, spatial) for f in finals)
 
@@ -145,11 +146,6 @@ def _grouped(
         return torch.cat(weights), None
     zeros = weights[0].new_zeros(len(weights[0]))
     return torch.cat(weights), torch.cat([zeros if bias is None else bias for bias in biases])
-
-
-def _dense(image: Tensor) -> Tensor:
-    """With each position's channels side by side."""
-    return image.contiguous(memory_format=torch.channels_last if image.dim() == 4 else torch.channels_last_3d)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gatework.compiler.convolution import Convolution
 from gatework.compiler.field import FieldJob, FieldStep, image_of, rows_of
 
 
@@ -74,37 +75,19 @@ class _States:
 
 @dataclass(frozen=True, eq=False)
 class _Weights:
-    """Weights and biases of the recurrent convolutions, one for each operand, and the vectors [V, 1 or P, C]."""
+    """The recurrent convolutions, one for each operand, and the vectors [V, 1 or P, C]."""
 
-    weights: tuple[Tensor, ...]
-    biases: tuple[Tensor | None, ...]
+    convolutions: tuple[Convolution, ...]
     vectors: Tensor
 
     @classmethod
     def of(cls, tensors: Sequence[Tensor | None]) -> _Weights:
-        """From one row: weights, as many biases, vectors.  Each position's channels come to lie side by side."""
-        n = len(tensors) // 2
-        formats = {4: torch.channels_last, 5: torch.channels_last_3d}
-        weights = tuple(w.contiguous(memory_format=formats[w.dim()]) for w in tensors[:n] if w is not None)
-        assert tensors[-1] is not None
-        return cls(weights, tuple(tensors[n:-1]), tensors[-1].contiguous())
-
-
-def convolve(image: Tensor, weight: Tensor, bias: Tensor | None, groups: int = 1) -> Tensor:
-    """The convolution whose result has the sizes of the image, zeros around it; kernels of odd sizes."""
-    padding = [k // 2 for k in weight.shape[2:]]
-    ones = [1] * len(padding)
-    return torch.convolution(image, weight, bias, ones, padding, ones, False, [0] * len(padding), groups)
-
-
-def _gradients(d: Tensor, image: Tensor, weight: Tensor, wanted: Sequence[bool]) -> list[Tensor | None]:
-    """Gradients of a convolution's input, weight and bias, where wanted."""
-    padding = [k // 2 for k in weight.shape[2:]]
-    ones, zeros = [1] * len(padding), [0] * len(padding)
-    sizes = [weight.shape[0]]
-    return list(
-        torch.ops.aten.convolution_backward(d, image, weight, sizes, ones, padding, ones, False, zeros, 1, list(wanted))
-    )
+        """From one row: weights, as many biases, vectors."""
+        *convolutions, vectors = tensors
+        n = len(convolutions) // 2
+        assert vectors is not None
+        pairs = zip(convolutions[:n], convolutions[n:], strict=True)
+        return cls(tuple(Convolution(w, b) for w, b in pairs if w is not None), vectors.contiguous())
 
 
 def forward(
@@ -118,12 +101,12 @@ def forward(
     for k, (first, n) in enumerate(job.steps):
         olds = [s.old(k) for s in all_states]
         sums = []
-        for group, weight, bias in zip(facts.operands, w.weights, w.biases, strict=True):
+        for group, run_one in zip(facts.operands, w.convolutions, strict=True):
             if not k and job.zero_start:  # the bias alone, as one row for all positions
-                row = gates.new_zeros(len(weight)) if bias is None else bias
+                row = gates.new_zeros(len(run_one.weight)) if run_one.bias is None else run_one.bias
                 sums.append(row.expand(1, gates.shape[1], -1))
             else:
-                sums.append(rows_of(convolve(image_of(olds[group[0]], job.spatial), weight, bias)))
+                sums.append(rows_of(run_one(image_of(olds[group[0]], job.spatial))))
             step.products("sum", group, sums[-1], C)
         step.point("gate", gates[first])
         step.point("saved", None if saved is None else saved[first])
@@ -187,26 +170,29 @@ class _Backward:
         """What the products of the k-th step give back to the states before it."""
         first, n = self.job.steps[k]
         found = {}
-        for (state, _, _), weight, d_sum in zip(self.groups, self.w.weights, self.d_sums, strict=True):
+        for (state, _, _), run_one, d_sum in zip(self.groups, self.w.convolutions, self.d_sums, strict=True):
             d, old = (
                 image_of(d_sum[first : first + n], self.job.spatial),
                 image_of(self.states[state].new(k), self.job.spatial),
             )
-            d_old = _gradients(d, old, weight, (True, False, False))[0]
-            assert d_old is not None
-            found[state] = rows_of(d_old)
+            found[state] = rows_of(run_one.back(d, old))
         return found
 
     def weights(self) -> tuple[list[Tensor | None], list[Tensor | None]]:
         """Gradients of all weights and biases: one convolution over all steps for each operand."""
-        job, found = self.job, []
-        for (state, _, _), weight, bias, d_sum in zip(
-            self.groups, self.w.weights, self.w.biases, self.d_sums, strict=True
-        ):
-            previous = self.states[state].previous()
-            wanted = (False, True, bias is not None)
-            found.append(_gradients(image_of(d_sum, job.spatial), image_of(previous, job.spatial), weight, wanted))
-        return [f[1] for f in found], [f[2] for f in found]
+        spatial, found = self.job.spatial, []
+        for (state, _, _), run_one, d_sum in zip(self.groups, self.w.convolutions, self.d_sums, strict=True):
+            d, previous = d_sum, self.states[state].previous()
+            first, n = self.job.steps[0]
+            skip = self.job.zero_start and self.job.dense and len(self.job.steps) > 1
+            if skip:  # nothing but the bias had a part in the first step
+                rest = slice(0, first) if self.job.reverse else slice(first + n, None)
+                d, previous = d[rest], previous[rest]
+            of_weight, of_bias = run_one.weight_gradients(image_of(d, spatial), image_of(previous, spatial))
+            if skip and of_bias is not None:
+                of_bias = of_bias + d_sum[first : first + n].sum((0, 1))
+            found.append((of_weight, of_bias))
+        return [w for w, _ in found], [b for _, b in found]
 
     def vectors(self) -> Tensor:
         """Gradients of the vectors [V, 1 or P, C]."""
@@ -222,7 +208,7 @@ class _Recur(torch.autograd.Function):
         initial = [s.contiguous() for s in tensors[:n_states] if s is not None]
         states, saved = forward(job, rows_of(gates), initial, w, True)
         ctx.job, ctx.n_states = job, n_states
-        ctx.save_for_backward(saved, *initial, *(s.memory for s in states), *w.weights, *w.biases, w.vectors)
+        ctx.save_for_backward(saved, *initial, *(s.memory for s in states), *tensors[n_states:])
         ctx.set_materialize_grads(False)
         # y is a view of its own: the object that is returned must not be one that backward holds
         return states[0].rows.view(-1, *initial[0].shape[1:]), *(s.final() for s in states)
