@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
-from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
-from torch.utils._python_dispatch import _disable_current_modes
 
 from gatework.cells.cell import Cell
 from gatework.compiler import native, padded, transforms
@@ -159,8 +158,7 @@ def kernel_or_refusal(cell: Cell, dtype: torch.dtype) -> Kernel | Refusal:
     known = _chosen.setdefault(cell, {})
     if options not in known:
         try:
-            with _unwatched():
-                known[options] = kernel(cell, dtype)
+            known[options] = _apart(cell, dtype)
         except (Unsupported, BuildError) as error:
             known[options] = _refuse(error)
     return known[options]
@@ -170,16 +168,14 @@ def kernel_or_refusal(cell: Cell, dtype: torch.dtype) -> Kernel | Refusal:
 kernel_or_refusal._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
-@contextmanager
-def _unwatched() -> Iterator[None]:
-    """Take away all modes and transformations: sample values and tracing are no part of what they watch."""
-    modes = [torch._C._pop_torch_function_stack() for _ in range(torch._C._len_torch_function_stack())]
-    try:
-        with _disable_current_modes(), temporarily_clear_interpreter_stack():
-            yield
-    finally:
-        for mode in reversed(modes):
-            torch._C._push_on_torch_function_stack(mode)
+def _apart(cell: Cell, dtype: torch.dtype) -> Kernel:
+    """The kernel, made in a thread of its own.
+
+    Modes, transformations, autocast and hooks of saved tensors (activation checkpointing) belong to the thread that set
+    them, and sample values and tracing are no part of what they watch.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(copy_context().run, kernel, cell, dtype).result()
 
 
 def _refuse(error: Unsupported | BuildError) -> Refusal:
