@@ -136,7 +136,7 @@ def test_a_step_that_cannot_be_written(cell: type[Cell], words: str, tmp_path: P
 
 
 def test_what_is_no_layer():
-    with pytest.raises(InputError, match=r"not Linear; export the layer that is inside it"):
+    with pytest.raises(InputError, match=r"not Linear; for a model with such layers in it use model_to_onnx"):
         to_onnx(torch.nn.Linear(3, 5))  # type: ignore[arg-type]
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import exp, sigmoid, tanh
 
 from gatework.cells import Cell, matrix, per_step, vector
+from gatework.errors import InputError
 from gatework.nn import Recurrent
 from tests.export.runtime import TOLERANCE, exported, largest_difference, session
 
@@ -102,3 +103,17 @@ def test_a_file_streams_with_its_own_states():
         y, *states = running.run(None, {"input": part.numpy(), "h_0": states[0], "c_0": states[1]})
         parts.append(torch.from_numpy(y))
     assert torch.allclose(torch.cat(parts), torch.from_numpy(whole), atol=1e-6)
+
+
+def test_an_input_with_a_default_is_taken_when_it_is_named():
+    torch.manual_seed(14)
+    layer = Recurrent(Decaying, 4, 6, backend="reference").eval()
+    export = exported(layer, extra=("mask",))
+    assert export.inputs == ("input", "dt", "mask", "seen")
+    extra = {"dt": torch.rand(7, 3, 1), "mask": torch.rand(7, 3, 1).round(), "seen": torch.rand(7, 3, 4)}
+    assert largest_difference(layer, session(export), 7, 3, extra=extra) <= TOLERANCE
+
+
+def test_a_name_that_the_cell_does_not_take():
+    with pytest.raises(InputError, match=r"extra names 'gap'; .*takes at each step: dt, mask, seen, place"):
+        exported(Recurrent(Decaying, 4, 6, backend="reference"), extra=("gap",))

@@ -13,7 +13,7 @@ from gatework.cells.declarations import Extra, Noise
 from gatework.compiler.graph import Unsupported
 from gatework.compiler.weights import declared_values, gate_widths, state_widths
 from gatework.export.standard import Match, recognise
-from gatework.export.step import Step, trace_step
+from gatework.export.step import Step, Trace, trace_step
 
 
 @dataclass(frozen=True)
@@ -60,31 +60,50 @@ class Direction:
         return dtype
 
 
+Traces = dict[tuple[object, ...], Trace]
+
+
 def direction(
-    cell: Cell, params: Mapping[str, Tensor], hidden_size: int, input_size: int, reverse: bool, dtype: torch.dtype
+    cell: Cell,
+    params: Mapping[str, Tensor],
+    hidden_size: int,
+    input_size: int,
+    reverse: bool,
+    dtype: torch.dtype,
+    known: Traces,
 ) -> Direction:
-    """Trace a cell with its weights.
+    """Trace a cell with its weights; `known` keeps the traces of one layer's cell, which its directions share.
 
     Raises Unsupported, naming the operation, where the step cannot become one graph of ATen operations.
     """
     if noise := [name for _, name, _ in cell.entries(Noise)]:
         raise Unsupported(f"cell {cell.name} draws random numbers ({', '.join(noise)}), which a file cannot hold.")
     widths = state_widths(cell, hidden_size, input_size)
-    extras = [(key, name, cell.measure(d.size, hidden_size, input_size)) for key, name, d in cell.entries(Extra)]
-    sizes = [*gate_widths(cell, hidden_size, input_size), input_size, *widths, *(size for *_, size in extras)]
-    fixed, gates = declared_values(cell, params, hidden_size, input_size), len(cell.gate_names)
+    further = [cell.measure(d.size, hidden_size, input_size) for _, _, d in cell.entries(Extra)]
+    gates = len(cell.gate_names)
+    sizes = [*gate_widths(cell, hidden_size, input_size), input_size, *widths, *further]
+    hoisted = ("weight_ih", "bias_ih") if gates else ()  # they leave the loop; without gates a matrix may be called so
+    names = [name for name in params if name not in hoisted]
 
     def function(*values: Tensor) -> tuple[Tensor, ...]:
-        x = dict(zip((*cell.gate_names, "raw"), values, strict=False))
-        s = dict(zip(cell.states, values[gates + 1 :], strict=False))
-        given: dict[str, dict[str, Tensor]] = {}
-        for (key, name, _), value in zip(extras, values[gates + 1 + len(widths) :], strict=True):
-            given.setdefault(key, {})[name] = value
-        return cell.apply(x, s, fixed | given)
+        given = iter(values)
+        x = {name: next(given) for name in (*cell.gate_names, "raw")}
+        s = {name: next(given) for name in cell.states}
+        extras: dict[str, dict[str, Tensor]] = {}
+        for key, name, _ in cell.entries(Extra):
+            extras.setdefault(key, {})[name] = next(given)
+        weights = {name: next(given) for name in names}
+        return cell.apply(x, s, declared_values(cell, weights, hidden_size, input_size) | extras)
 
-    step = trace_step(function, lambda batch: [torch.full((batch, size), 0.5, dtype=dtype) for size in sizes])
+    weights = [params[name] for name in names]
+    key = (*sizes, *(tuple(w.shape) for w in weights))
+    if key not in known:
+        known[key] = trace_step(
+            function, lambda batch: [torch.full((batch, size), 0.5, dtype=dtype) for size in sizes], weights
+        )
+    step = known[key].bind(weights)
     roles = [("gate", k) for k in range(gates)] + [("raw", 0)] + [("state", k) for k in range(len(widths))]
-    square = all(size == hidden_size for k, size in enumerate(sizes) if k != gates)
-    plain = square and not extras and dtype == torch.float32  # runtimes have these nodes' kernels in float32 alone
-    match = recognise(step, roles) if plain else None
+    plain = not further and set(widths) | set(sizes[:gates]) == {hidden_size}
+    # runtimes have the standard nodes' kernels in float32 alone
+    match = recognise(step, roles) if plain and dtype == torch.float32 else None
     return Direction(cell, params, tuple(widths), reverse, step, match)

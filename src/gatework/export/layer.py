@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from gatework.cells.declarations import Extra
-from gatework.export.direction import Direction, Sequences, direction
+from gatework.export.direction import Direction, Sequences, Traces, direction
 from gatework.export.node import write_standard
 from gatework.export.scan import write_scan
 from gatework.export.writer import Writer
@@ -50,13 +50,12 @@ class Result:
 def directions_of(layer: Recurrent, dtype: torch.dtype) -> list[list[Direction]]:
     """Every layer's directions, traced.  Raises Unsupported for a step that cannot be written, with the reason."""
     D, H = layer.num_directions, layer.hidden_size
-    return [
-        [
-            direction(layer.running_cell, layer.parameters_of(k), H, layer.width_of(k), k % D == 1, dtype)
-            for k in range(row * D, row * D + D)
-        ]
-        for row in range(layer.num_layers)
+    known: Traces = {}
+    every = [
+        direction(layer.running_cell, layer.parameters_of(k), H, layer.width_of(k), k % D == 1, dtype, known)
+        for k in range(layer.num_layers * D)
     ]
+    return [every[k : k + D] for k in range(0, len(every), D)]
 
 
 def write_layer(writer: Writer, layer: Recurrent, given: Given, dtype: torch.dtype) -> Result:

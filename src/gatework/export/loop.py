@@ -63,4 +63,4 @@ def _write(writer: Writer, step: Step, node: Node, names: dict[Node, Any], batch
             f"`{kind or node.target}` in `step` has no form in the ONNX export. Write the step without it, or add it "
             "to the rules of gatework/export."
         )
-    return RULES[kind](Operation(writer, node, names, step.shapes[node], batch))
+    return RULES[kind](Operation(writer, node, names, step.shape(node), batch))

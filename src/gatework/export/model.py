@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import onnx
 import torch
 from onnx import helper
@@ -22,14 +24,23 @@ def dtype_of(layer: Recurrent) -> torch.dtype:
     return dtype
 
 
-def further_inputs(layer: Recurrent) -> dict[str, tuple[str, int]]:
-    """What a file takes at each step beside x: "declaration.name" -> name and width; those with a default are fixed."""
-    entries = [(key, name, d) for key, name, d in layer.cell.entries(Extra) if d.default is None]
+def further_inputs(layer: Recurrent, extra: Sequence[str] = ()) -> dict[str, tuple[str, int]]:
+    """What a file takes at each step beside x: "declaration.name" -> name and width.
+
+    Those without a default, and those that `extra` names.  Raises InputError where it names another.
+    """
+    known = [name for _, name, _ in layer.cell.entries(Extra)]
+    if unknown := [name for name in extra if name not in known]:
+        has = ", ".join(known) or "nothing"
+        raise InputError(f"extra names {unknown[0]!r}; beside x, cell {layer.cell.name} takes at each step: {has}.")
+    entries = [(key, name, d) for key, name, d in layer.cell.entries(Extra) if d.default is None or name in extra]
     sizes = [layer.cell.measure(d.size, layer.hidden_size, layer.input_size) for _, _, d in entries]
     return {f"{key}.{name}": (name, size) for (key, name, _), size in zip(entries, sizes, strict=True)}
 
 
-def build(layer: Recurrent, states: bool, lengths: bool) -> tuple[onnx.ModelProto, tuple[str, ...]]:
+def build(
+    layer: Recurrent, states: bool, lengths: bool, extra: Sequence[str]
+) -> tuple[onnx.ModelProto, tuple[str, ...]]:
     """The model of a layer in evaluation, and how each layer is written; see `to_onnx`."""
     writer, dtype = Writer(), dtype_of(layer)
     sequence = ("batch", "time") if layer.batch_first else ("time", "batch")
@@ -42,15 +53,16 @@ def build(layer: Recurrent, states: bool, lengths: bool) -> tuple[onnx.ModelProt
         initial = [writer.name(f"{state}_0") for state in layer.cell.states]
         shapes = [(rows, "batch", width) for width in layer.state_sizes]
         inputs += [value_info(name, dtype, shape) for name, shape in zip(initial, shapes, strict=True)]
-    extra = {full: writer.name(name) for full, (name, _) in further_inputs(layer).items()}
-    inputs += [value_info(extra[full], dtype, (*sequence, size)) for full, (_, size) in further_inputs(layer).items()]
-    result = write_layer(writer, layer, Given("input", initial, "lengths" if lengths else None, extra), dtype)
+    further = further_inputs(layer, extra)
+    named = {full: writer.name(name) for full, (name, _) in further.items()}
+    inputs += [value_info(named[full], dtype, (*sequence, size)) for full, (_, size) in further.items()]
+    result = write_layer(writer, layer, Given("input", initial, "lengths" if lengths else None, named), dtype)
     names = ["output", *(f"{state}_n" for state in layer.cell.states)]
     results = zip((result.y, *result.finals), names, strict=True)
-    named = [writer.node("Identity", value, to=name) for value, name in results]
+    last = [writer.node("Identity", value, to=name) for value, name in results]
     width = layer.output_size * layer.num_directions
-    outputs = [value_info(named[0], dtype, (*sequence, width))]
-    outputs += [value_info(n, dtype, (rows, "batch", w)) for n, w in zip(named[1:], layer.state_sizes, strict=True)]
+    outputs = [value_info(last[0], dtype, (*sequence, width))]
+    outputs += [value_info(n, dtype, (rows, "batch", w)) for n, w in zip(last[1:], layer.state_sizes, strict=True)]
     model = helper.make_model(
         writer.graph(f"{layer.cell.name.replace('-', '_')}", inputs, outputs),
         producer_name="gatework",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -19,28 +19,60 @@ OTHER, SAMPLE = 2, 3  # sizes of the batch to trace with; the graph kept is that
 Shape = tuple[int | None, ...]
 
 
-@dataclass
-class Step:
-    """A traced step.
+@dataclass(frozen=True)
+class Trace:
+    """A traced function of leaves, whose first size is the batch, and of weights.
 
     Attributes:
-        graph: from the leaves to the new states, every operation out of place.
-        leaves: the graph's inputs, in the order of the arguments it was traced with.
+        graph: from leaves and weights to the results, every operation out of place.
+        leaves, weights: the graph's inputs.
         results: the values it returns.
-        constants: the values that no leaf has a part in: weights, and what is computed from them alone.
+        outside: tensors that the function closes over.
         shapes: of every value, with None for the size of the batch; of an operation with several results, a list.
     """
 
     graph: Graph
     leaves: list[Node]
+    weights: list[Node]
     results: list[Node]
-    constants: dict[Node, Any] = field(default_factory=dict)
-    shapes: dict[Node, Any] = field(default_factory=dict)
+    outside: dict[Node, Tensor]
+    shapes: dict[Node, Any]
 
-    def shape(self, node: Node) -> Shape:
+    def bind(self, weights: Sequence[Tensor]) -> Step:
+        """The trace with its weights; what is computed from them alone is computed here."""
+        step = Step(self, dict(self.outside))
+        step.constants.update(zip(self.weights, (w.detach() for w in weights), strict=True))
+        for node in self.graph.nodes:
+            if node.op == "call_function" and _is_constant(step, node):
+                step.constants[node] = _evaluated(step, node)
+        return step
+
+
+@dataclass(frozen=True)
+class Step:
+    """A traced step with its weights; `constants` are the values that no leaf has a part in."""
+
+    trace: Trace
+    constants: dict[Node, Any]
+
+    @property
+    def graph(self) -> Graph:
+        """Of the trace."""
+        return self.trace.graph
+
+    @property
+    def leaves(self) -> list[Node]:
+        """Of the trace: gates, raw input, states, further inputs."""
+        return self.trace.leaves
+
+    @property
+    def results(self) -> list[Node]:
+        """Of the trace: new states."""
+        return self.trace.results
+
+    def shape(self, node: Node) -> Any:
         """The shape of a value."""
-        shape: Shape = self.shapes[node]
-        return shape
+        return self.trace.shapes[node]
 
 
 @cache
@@ -51,29 +83,29 @@ def _decompositions() -> dict[Any, Any]:
     return dict(core_aten_decompositions())
 
 
-def trace_step(function: Callable[..., Sequence[Tensor]], leaves: Callable[[int], Sequence[Tensor]]) -> Step:
-    """Trace a function of tensors whose first size is the batch.
+def trace_step(
+    function: Callable[..., Sequence[Tensor]], leaves: Callable[[int], Sequence[Tensor]], weights: Sequence[Tensor]
+) -> Trace:
+    """Trace a function of leaves and weights.
 
     Args:
-        function: gives the new states; tensors that it closes over become constants.
+        function: gives the new states.
         leaves: sample arguments for a batch of the given size.
+        weights: the arguments after them.
 
     Raises Unsupported where the function cannot be traced, or treats batches of two sizes differently.
     """
-    traced = [_graph(function, leaves(batch)) for batch in (OTHER, SAMPLE)]
-    first, second = ([n for n in module.graph.nodes if n.op != "output"] for module in traced)
+    modules = [_graph(function, [*leaves(batch), *(w.detach() for w in weights)]) for batch in (OTHER, SAMPLE)]
+    first, second = ([n for n in module.graph.nodes if n.op != "output"] for module in modules)
     if [(n.op, str(n.target)) for n in first] != [(n.op, str(n.target)) for n in second]:
         raise Unsupported("`step` does other operations for a batch of 2 than for one of 3; ONNX needs one graph.")
-    module = traced[1]
-    (output,) = (n for n in module.graph.nodes if n.op == "output")
-    step = Step(module.graph, [n for n in second if n.op == "placeholder"], list(output.args[0]))
-    for small, node in zip(first, second, strict=True):
-        step.shapes[node] = _free(small.meta.get("val"), node.meta.get("val"))
-        if node.op == "get_attr":
-            step.constants[node] = getattr(module, str(node.target)).detach()
-        elif node.op == "call_function" and _is_constant(step, node):
-            step.constants[node] = _evaluated(step, node)
-    return step
+    (output,) = (n for n in modules[1].graph.nodes if n.op == "output")
+    inputs = [n for n in second if n.op == "placeholder"]
+    count = len(inputs) - len(weights)
+    outside = {n: getattr(modules[1], str(n.target)).detach() for n in second if n.op == "get_attr"}
+    pairs = zip(first, second, strict=True)
+    shapes = {node: _free(small.meta.get("val"), node.meta.get("val")) for small, node in pairs}
+    return Trace(modules[1].graph, inputs[:count], inputs[count:], list(output.args[0]), outside, shapes)
 
 
 def _graph(function: Callable[..., Sequence[Tensor]], leaves: Sequence[Tensor]) -> GraphModule:
@@ -100,8 +132,9 @@ def _free(small: Any, large: Any) -> Any:
 
 
 def _is_constant(step: Step, node: Node) -> bool:
-    shapes = step.shapes[node] if isinstance(step.shapes[node], list) else [step.shapes[node]]
-    fixed = all(shape is not None and None not in shape for shape in shapes)
+    shape = step.shape(node)
+    shapes = shape if isinstance(shape, list) else [shape]
+    fixed = all(s is not None and None not in s for s in shapes)
     return fixed and all(n in step.constants for n in node.all_input_nodes)
 
 

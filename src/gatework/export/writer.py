@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,10 @@ class Writer:
     def body(self) -> Writer:
         """A graph inside this one, such as the body of a loop."""
         return Writer(self)
+
+    def reserve(self, names: Iterable[str]) -> None:
+        """Keep off names that a graph has already."""
+        self._root._names |= dict.fromkeys(names, 1)
 
     def name(self, hint: str) -> str:
         """A name that nothing else in the whole file has: `hint`, or `hint_2`, `hint_3` ..."""
