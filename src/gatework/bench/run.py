@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from gatework.bench import shapes, startup, suites
+from gatework.bench import families, precision, shapes, startup, suites
 from gatework.bench.gate import WrongResult, compare
 from gatework.bench.peak import peak
 from gatework.bench.quiet import DISTURBANCE, Neighbours
@@ -68,6 +68,16 @@ SUITES: dict[str, Suite | None] = {
     "flop": lambda o: suites.per_flop(o.pick(shapes.SHAPES, shapes.QUICK)),
     "loop": lambda o: suites.peephole_peer(o.pick(shapes.SHAPES, shapes.QUICK)),
     "compile": lambda o: suites.peephole_compiled(shapes.QUICK_COMPILED if o.quick else shapes.COMPILED),
+    "norm": lambda o: families.normalised(o.pick(shapes.SHAPES, shapes.QUICK)),
+    "regularised": lambda o: families.regularised(o.pick(shapes.SHAPES, shapes.QUICK)),
+    "projected": lambda o: families.projected(o.pick(shapes.SHAPES, shapes.QUICK)),
+    "dependent": lambda o: families.against_lstm(families.DEPENDENT, o.pick(shapes.SHAPES, shapes.QUICK), True),
+    "nested": lambda o: families.nested(o.pick(shapes.SHAPES, shapes.QUICK)),
+    "diagonal": lambda o: families.diagonal(o.pick(shapes.LONG, shapes.QUICK)),
+    "conv": lambda o: families.convolutional(shapes.QUICK_IMAGE if o.quick else shapes.IMAGE),
+    "bf16": lambda o: precision.bf16(o.pick(shapes.WIDE, shapes.QUICK)),
+    "int8": lambda o: precision.int8(shapes.QUICK_STREAM if o.quick else shapes.WIDE_STREAM),
+    "stacked": lambda o: families.stacked(o.pick(shapes.SHAPES, shapes.QUICK)),
 }
 QUICK_SUITES = tuple(name for name in SUITES if name not in ("compile", "startup"))
 
@@ -133,7 +143,7 @@ def _pair(pair: Pair, options: Options, keep: Callable[[Sequence[Row]], None], o
         try:
             if expected is None:
                 expected = (pair.truth or pair.theirs).results(pair.backward)
-            error = compare(pair.ours.results(pair.backward), expected)
+            error = compare(pair.ours.results(pair.backward), expected, pair.tolerance)
         except WrongResult as wrong:
             outcome.refused.append(f"{what}: {wrong}")
             line(f"REFUSED, not timed: {outcome.refused[-1]}")

@@ -37,6 +37,19 @@ class Shape:
         return 2.0 * self.T * self.B * gates * self.H * (self.I + self.H) * (3 if backward else 1)
 
 
+@dataclass(frozen=True)
+class Image:
+    """T steps of B square images of C channels, as many in as out."""
+
+    T: int
+    B: int
+    side: int
+    C: int
+
+    def __str__(self) -> str:
+        return f"T{self.T} B{self.B} {self.side}x{self.side} C{self.C}"
+
+
 def _square(T: int, B: int, H: int) -> Shape:
     return Shape(T, B, H, H)
 
@@ -59,7 +72,14 @@ RAGGED = (_square(200, 64, 128), _square(200, 32, 256))
 # torch.compile unrolls the time loop: its compile time grows with T, to minutes at T = 100.
 COMPILED = (_square(16, 1, 128), _square(16, 16, 128), _square(16, 32, 256))
 STREAM = _square(50, 1, 128)
+WIDE = tuple(shape for shape in SHAPES if shape.H >= 256)  # where weights do not stay in the nearest cache
+WIDE_STREAM = _square(50, 1, 512)
+# What has no product in its loop is made for one long sequence; in a batch, the products before the loop take the time.
+LONG = tuple(_square(2000, 1, H) for H in (32, 64, 128, 256, 512))
+IMAGE = Image(10, 8, 64, 32)
 
 QUICK = (Shape(5, 2, 3, 8), Shape(7, 5, 16, 17))
 QUICK_RAGGED = (_square(20, 4, 8),)
+QUICK_STREAM = _square(3, 1, 16)
 QUICK_COMPILED = (_square(3, 2, 8),)
+QUICK_IMAGE = Image(2, 2, 5, 3)

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 import gatework.nn as ours
-from gatework.bench.gate import Trial
+from gatework.bench.gate import TOLERANCE, Trial
 from gatework.bench.peers import TORCHRECURRENT, PeepholeLoop, take_weights, torchrecurrent_peephole
 from gatework.bench.shapes import Shape
 from gatework.bench.trials import by_lengths, data, dense, pack_and_pad, packed, stepwise
@@ -38,6 +38,7 @@ class Pair:
         flops: operations of one call of ours, where its share of the machine's peak is wanted.
         prepare: called before all else at each number of threads; its seconds are a figure of their own.
         note: what a reader of the figures should know.
+        tolerance: of the gate.
     """
 
     cell: str
@@ -53,6 +54,7 @@ class Pair:
     flops: float | None = None
     prepare: Callable[[], object] | None = None
     note: str = ""
+    tolerance: float = TOLERANCE
 
 
 def against_torch(cell: str, shape_list: Sequence[Shape], backward: bool) -> Iterator[Pair]:

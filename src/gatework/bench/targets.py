@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gatework.bench import families
 from gatework.bench.run import SHARE
 from gatework.bench.suites import FORWARD, TRAIN
 
@@ -45,6 +46,17 @@ TARGETS = (
     Target("lstm", "streaming", "torch.nn.LSTM", least=1.0),
     Target("lstm", FORWARD, metric=SHARE, least=0.75),
     Target("lstm", TRAIN, metric=SHARE, least=0.65),
+    Target("layer-norm-lstm", TRAIN, "gatework lstm", least=1 / 1.30),
+    Target("lstm zoneout + dropout", TRAIN, "gatework lstm", least=1 / 1.15),
+    Target("lstm", f"projected {TRAIN}", "torch.nn.LSTM proj_size", least=3.0),
+    *(Target(cell, TRAIN, families.PER_FLOP, least=1 / 1.25) for cell in families.DEPENDENT),
+    *(Target(cell, TRAIN, families.LOOP, least=5.0) for cell in families.NESTED),
+    *(Target(cell, TRAIN, families.LOOP, least=30.0) for cell in families.DIAGONAL),
+    *(Target(cell, TRAIN, families.LSTM, least=3.0) for cell in families.DIAGONAL),
+    Target("conv-lstm", TRAIN, families.LOOP, least=1.5),
+    Target("lstm bf16", FORWARD, families.LSTM, least=1.7),
+    Target("lstm int8", "streaming", families.LSTM, least=2.0),
+    Target("lstm", f"2 layers bidirectional {TRAIN}", "torch.nn.LSTM", least=1.25),
     Target("new cell", "first use", metric="first use [s]", most=3.0),
     Target("new cell", "cached use", metric="cached use [s]", most=0.2),
 )

@@ -61,7 +61,7 @@ def by_lengths(layer: nn.Module, x: Tensor, gradient: Tensor, lengths: Tensor) -
 
 def stepwise(layer: nn.Module, x: Tensor, gradient: Tensor) -> Trial:
     """Every time step a call of its own that goes on from the state of the one before; returns the last outputs."""
-    steps, zeros = torch.split(x.detach(), 1), torch.zeros(1, *gradient.shape[1:])
+    steps, zeros = torch.split(x.detach(), 1), gradient.new_zeros(1, *gradient.shape[1:])
 
     def call() -> tuple[Tensor, ...]:
         state = zeros, zeros

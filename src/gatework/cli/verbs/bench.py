@@ -1,12 +1,14 @@
 """Measure the kernels against their peers, print which targets they meet, append the figures to a results file.
 
 Each kernel must first equal its peer in values and gradients; then both take turns in one process. All suites at 1 and
-2 threads take about 12 minutes on a machine that does nothing else. Figures go to benchmarks/results.csv where there is
+2 threads take about 25 minutes on a machine that does nothing else. Figures go to benchmarks/results.csv where there is
 a folder benchmarks, else to bench.csv; those of --quick only where --results says. Ends with code 1 where a kernel is
 wrong.
 
 Suites: forward, train (LSTM), gru, rnn, ragged, stream (single steps), startup (first use of a cell), flop (time per
-FLOP of other cells), loop (torchrecurrent), compile (torch.compile).
+FLOP of other cells), loop (torchrecurrent), compile (torch.compile), norm (layer norm), regularised (zoneout and
+dropout), projected (proj_size), dependent (time per FLOP of cells with products one after the other), nested (Mogrifier
+and HyperLSTM), diagonal (no product in the loop), conv, bf16, int8, stacked (two layers, both directions).
 
 Example: gatework bench --suites forward,train --threads 1          gatework bench --quick
 """
