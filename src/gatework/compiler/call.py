@@ -130,7 +130,8 @@ class Call:
 
     def weights(self, job: Job, params: Mapping[str, Tensor], H: int) -> None:
         """Point the fields of weights, biases and vectors."""
-        self.tensor("w_ih", params["weight_ih"])
+        if "weight_ih" in params:  # a cell may have no gates
+            self.tensor("w_ih", params["weight_ih"])
         if "bias_ih" in params:
             self.tensor("b_ih", params["bias_ih"])
         if "scale_ih" in params:
@@ -148,7 +149,8 @@ class Call:
         """Make room for the gradients of all parameters and point the fields to it."""
         facts, written = job.kernel.facts, {"weight_ih", "bias_ih"}
         d = {name: torch.empty_like(p) for name, p in params.items()}
-        self.tensor("dw_ih", d["weight_ih"])
+        if "weight_ih" in d:
+            self.tensor("dw_ih", d["weight_ih"])
         if "bias_ih" in d:
             self.tensor("db_ih", d["bias_ih"])
         blocks = [("dU", weight, block, H * H, k) for k, (weight, _, block, _) in enumerate(facts.products)]

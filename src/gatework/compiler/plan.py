@@ -43,7 +43,7 @@ class Plan:
         leaves: what forward is given: "gate", "old", "vector", "more" and "sum" values.
         new: the new states.
         saved: forward values that are written for backward.
-        given: what backward is given instead of computing it: "saved", "old", "new", "vector", "more", "d_new".
+        given: what backward is given instead of computing it: "saved", "old", "new", "vector", "more", "raw", "d_new".
         slots: the gradient buffer, gates first, products last.
         scanned: in class "S" the only state that a step reads, if there is just one.
         d_states, d_vectors, d_extras, d_raw: the remaining gradients; that of the raw input only where it is used.
@@ -116,9 +116,9 @@ def _pointwise(traced: Traced) -> Plan:
 
     values = {node: named(value) for node, value in traced.leaves.items()}
     d_gates, d_sums, d_states, d_vectors, d_extras = (of(k) for k in ("gate", "sum", "old", "vector", "extra"))
-    given = {node: value for node, value in values.items() if value[0] in ("old", "vector", "more", "d_new")}
+    given = {node: value for node, value in values.items() if value[0] in ("old", "vector", "more", "raw", "d_new")}
     given |= {node: ("new", k) for k, node in enumerate(traced.new) if node not in values}
-    hidden = [node for node, (kind, _) in values.items() if kind in ("gate", "sum", "raw")]
+    hidden = [node for node, (kind, _) in values.items() if kind in ("gate", "sum")]
     d_raw = of("raw") if any(is_read(node) for node, (kind, _) in values.items() if kind == "raw") else ()
     wanted = (*d_gates, *d_states, *d_vectors, *d_sums, *d_extras, *d_raw)
     saved = cheapest_cut(traced, hidden, set(given), wanted)

@@ -87,7 +87,7 @@ def _used(plan: Plan) -> set[Value]:
 
 def _backward(plan: Plan) -> list[str]:
     names_of = {"saved": "save", "old": "old", "new": "fresh", "vector": "vector", "more": "more", "d_new": "d_fresh"}
-    known = {node: f"{names_of[kind]}[{k}]" for node, (kind, k) in plan.given.items()}
+    known = {n: f"{names_of[kind]}[{k}]" if kind != "raw" else "save[SAVED]" for n, (kind, k) in plan.given.items()}
     known |= {node: f"bits(save[{k}])" for k, node in enumerate(plan.saved) if op_name(node) in MASKS}
     lines, names = _program(
         [*(s.node for s in plan.slots), *plan.d_states, *plan.d_vectors, *plan.d_extras, *plan.d_raw], known

@@ -124,6 +124,7 @@ struct Backward : Diagonal {
             }
             if (Cell::needs_new(s)) is.fresh[s] = s ? load(sequence + (v * a.N + token) * L) : part(steps.at(y, t, b) + at, lanes);
         }
+        if (Cell::RAW) is.save[Cell::SAVED] = part(steps.at(x, t, b) + at, lanes);
         is.gy = a.gy ? part(steps.at(gy, t, b) + at, lanes) : V{};
         more.values(t, b, at, lanes, is.extra);
         return is;

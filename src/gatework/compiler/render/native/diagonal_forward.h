@@ -138,7 +138,8 @@ struct Forward : Diagonal {
                 if (!a.train) continue;
                 const long token = v * a.N + steps.token(t, b);
                 UNROLL for (int n = 0; n < Cell::SAVED; n++) store((real*)a.saved + (token * Cell::SAVED + n) * L, save[n]);
-                UNROLL for (int s = 1; s < Cell::STATES; s++) store((real*)a.sequence[s] + token * L, fresh[s]);
+                UNROLL for (int s = 1; s < Cell::STATES; s++)
+                    if (Cell::needs_old(s) || Cell::needs_new(s)) store((real*)a.sequence[s] + token * L, fresh[s]);
             }
             gates += share.count(steps.active(t)) * WIDE;
         }
