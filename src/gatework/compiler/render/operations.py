@@ -137,7 +137,7 @@ def _conversion(node: Node, value: Callable[[Any], str]) -> str:
     (source,) = node.all_input_nodes
     before, after = (n.meta["val"].dtype for n in (source, node))
     if not {before, after} <= {torch.float32, torch.float64} and op_name(source) not in MASKS:
-        raise Unsupported(f"a conversion from {before} to {after} has no vector form so far.")
+        raise Unsupported(f"`to` is a conversion from {before} to {after}, which has no vector form so far.")
     return _asnumber(source, value(source))
 
 
