@@ -172,6 +172,10 @@ class Cell:
 
         Raises InputError for a width below 1 and for a division that leaves a rest.
         """
+        # what most sizes are, without the parser, which torch.compile cannot follow
+        plain = hidden_size if expression == "H" else input_size if expression == "I" else expression
+        if isinstance(plain, int) and plain >= 1:
+            return plain
         options = {key: getattr(self, key) for key in self.options}
         return sizes.evaluate(expression, {"H": hidden_size, "I": input_size} | options, f"cell {self.name}")
 
