@@ -65,4 +65,5 @@ def uniform(seed: Tensor, stream: int, t: Tensor | int, b: Tensor, units: int, d
     unit = torch.arange(units, device=b.device)
     v = mix32((unit * 0x9E3779B9 + (key & _LOW).unsqueeze(-1)) & _LOW)
     v = mix32(v ^ _shift(key, 32).unsqueeze(-1))
-    return ((v >> 9).to(torch.float64) + 0.5).mul(2.0**-23).to(dtype)
+    exact = torch.float64 if dtype == torch.float64 else torch.float32
+    return ((v >> 9).to(exact) + 0.5).mul(2.0**-23).to(dtype)

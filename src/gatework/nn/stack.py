@@ -52,9 +52,9 @@ def run_stack(
             params, seed = module.parameters_of(k), seeds[k] if seeds else None
             if outside:
                 params = regularisers.drop_weights(params, seeds[k])
-            run = partial(_run, cell, params, batch_first, direction == 1, module.backend)
+            run = partial(_run, cell, batch_first, direction == 1, module.backend)
             mine, reverse = [s[k] for s in per_layer], direction == 1
-            y, final = run_saving(run, module.save, x, mine, ragged, batch_first, reverse, extra, seed)
+            y, final = run_saving(run, module.save, x, mine, params, ragged, batch_first, reverse, extra, seed)
             outputs.append(y)
             finals.append(final)
         x = outputs[0] if D == 1 else torch.cat(outputs, -1)
@@ -67,12 +67,12 @@ def run_stack(
 
 def _run(
     cell: Cell,
-    params: Mapping[str, Tensor],
     batch_first: bool,
     reverse: bool,
     backend: Backend,
     x: Tensor,
     states: Sequence[Tensor],
+    params: Mapping[str, Tensor],
     ragged: Ragged | None,
     extra: Mapping[str, Tensor],
     seed: Tensor | None,
