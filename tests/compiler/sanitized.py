@@ -43,6 +43,7 @@ def main(cells: list[str]) -> None:
             run(cell, *size)
             run(cell, *size, ragged=True, bidirectional=True, bias=False)
         run(cell, 3, 2, 1100, 5)
+        run(cell, 300, 1, 40, 12)  # long and narrow: diagonal cells that are linear divide the steps
     print("clean")
 
 

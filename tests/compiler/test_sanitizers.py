@@ -24,8 +24,12 @@ def runtime(name: str) -> str:
 
 
 @pytest.mark.slow
-def test_kernels_are_clean(tmp_path: Path, root: Path):
-    """peephole-lstm has everything a kernel can have (two states, vectors, four gates); gru has separate slots."""
+@pytest.mark.parametrize("cells", [("peephole-lstm", "gru"), ("indy-lstm", "min-gru", "rg-lru")])
+def test_kernels_are_clean(cells: tuple[str, ...], tmp_path: Path, root: Path):
+    """peephole-lstm has everything a kernel can have (two states, vectors, four gates); gru has separate slots.
+
+    Of the cells without products, indy-lstm has most, min-gru two gates, and rg-lru a scan with vectors.
+    """
     environment = {
         **os.environ,
         "LD_PRELOAD": f"{runtime('libasan.so')} {runtime('libubsan.so')}",
@@ -35,7 +39,7 @@ def test_kernels_are_clean(tmp_path: Path, root: Path):
         "PYTHONMALLOC": "malloc",
     }
     done = subprocess.run(
-        [sys.executable, "-m", "tests.compiler.sanitized", "peephole-lstm", "gru"],
+        [sys.executable, "-m", "tests.compiler.sanitized", *cells],
         env=environment,
         cwd=root,
         capture_output=True,
