@@ -189,7 +189,7 @@ class MixesRows(Cell):
 
 FALLBACKS = {
     Sorted: "`sort` gives several values",
-    MixesRows: "mixes the rows of different sequences",
+    MixesRows: "the batch is not its first axis",
     Noisy: "rand_like",
     Branching: "control flow must not depend on tensor values",
     Outside: "a tensor from outside is used",

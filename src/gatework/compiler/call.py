@@ -184,10 +184,9 @@ def kept_shapes(kernel: Kernel, N: int, widths: Sequence[int], input_size: int, 
         saved values [N, S, H'], then the sequence of each state after the first [N, H'], widths padded to vectors.
     """
     if isinstance(kernel.facts, StagedFacts):
-        from gatework.compiler.staged_call import Layout
+        from gatework.compiler.staged_call import layout
 
-        layout = Layout.of(kernel.facts, kernel.facts.hidden_size(tuple(widths)), input_size, itemsize)
-        return [(N, layout.saved[-1])]
+        return [(N, layout(kernel.facts, kernel.facts.hidden_size(tuple(widths)), input_size, itemsize).saved)]
     padded = padded_size(widths[0], itemsize)
     return [(N, kernel.facts.saved, padded), *((N, padded_size(width, itemsize)) for width in widths[1:])]
 

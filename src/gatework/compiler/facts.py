@@ -78,7 +78,7 @@ class Applied:
     slot: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StagedFacts:
     """What a launch must know of a staged kernel; sizes are formulas of H and I.
 

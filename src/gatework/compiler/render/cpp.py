@@ -227,7 +227,7 @@ def render(plan: Plan | Staged, coding: str = "plain") -> str:
     if isinstance(plan, Staged):
         cell, step = StagedSource(plan).text()
         parts = [files["vector.h"], cell, call_struct(STAGED_CALL), *common, files["rows.h"], files["staged.h"], step]
-        return "\n".join([*parts, files["staged_forward.h"], files["staged_backward.h"], THREADS])
+        return "\n".join([*parts, files["staged_forward.h"], files["outer.h"], files["staged_backward.h"], THREADS])
     parts = [files["vector.h"], cell_source(plan), call_struct(CALL), *common]
     passes = passes[:1] if coding == "bytes" else passes
     return "\n".join([*parts, *(files[name] for name in passes), THREADS])

@@ -23,7 +23,8 @@ STAGED_CALL: tuple[tuple[str, str], ...] = (
     *((name, "PRODUCTS") for name in ("U", "b_hh")),
     ("vectors", "VECTORS"),
     *((name, "STATES") for name in ("first", "last")),
-    *((name, "") for name in ("gy", "gy_time", "gy_batch", "dx", "dx_time", "dx_batch", "slots", "totals")),
+    *((name, "") for name in ("gy", "gy_time", "gy_batch", "dx", "dx_time", "dx_batch", "dw_ih", "totals")),
+    ("dU", "PRODUCTS"),
     *((name, "EXTRAS") for name in ("extra", "extra_time", "extra_batch", "d_extra", "d_extra_time", "d_extra_batch")),
     *((name, "STATES") for name in ("g_last", "d_first")),
 )
@@ -107,6 +108,11 @@ class StagedSource:
             "group_first": [*(g[1] for g in self.groups), len(products)],
             "operand_kind": [self._operand(o)[0] for o in operands],
             "operand_index": [self._operand(o)[1] for o in operands],
+            "operand_saved": [plan.saved.index(n) if n in plan.saved else -1 for n in plan.traced.applied],
+            "again": [
+                int(any((plan.products[i].key, plan.products[i].name) == (p.key, p.name) for i in self.order[:k]))
+                for k, p in enumerate(products)
+            ],
             "operand_size": [index(size_of(plan.traced.applied[o])) for o in operands],
             "forward_round": [next(s for s, stage in enumerate(plan.forward) if o in stage.then) for o in operands],
             "backward_round": [next(s for s, stage in enumerate(plan.backward) if o in stage.then) for o in operands],

@@ -43,9 +43,14 @@ struct Shape {
         for (int j = 0; j < Cell::PRODUCTS; j++) sum += (double)n[Cell::rows(j)] * n[Cell::columns(j)] / n[Cell::heads(j)];
         return 2 * a.B * sum;
     }
-    int panels() const {
-        long most = padded(n[0]) / L;
-        return (int)((most + 3) / 4);
+    // With 8 rows or more threads divide the rows and never meet.  With fewer they divide the units of every product, meet after it,
+    // and do the work on rows each for itself: that is less than another meeting.
+    static bool rows_split(const Call& a) { return a.B >= 8; }
+    int team(const Call& a) const {
+        const double work = flops(a);
+        if (a.threads <= 1 || work * a.T < 400e3) return 1;
+        const long parts = rows_split(a) ? a.B / 4 : (padded(n[0]) / L + 3) / 4;
+        return rows_split(a) || work >= 100e3 ? (int)(parts < 1 ? 1 : parts < a.threads ? parts : a.threads) : 1;
     }
 };
 

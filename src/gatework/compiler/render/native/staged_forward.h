@@ -12,7 +12,8 @@ struct StagedForward {
     const bool rows_split;
     const int team;
     Packed inputs, groups[Cell::GROUPS + 1];
-    real *vectors, *gates, *states[2], *sums, *saved, *cross, *temps;
+    real *vectors, *gates, *states[2], *sums[2], *saved, *cross, *temps, *nowhere;
+    long own;  // rows of what each thread has for itself when units are divided, so that only products are shared
     const real** pointers;
     long chunk, per_thread;
     Barrier* barrier;
@@ -20,7 +21,7 @@ struct StagedForward {
     explicit StagedForward(const Call& call)
         : a(call), steps(call), k(call), given(call), x{(real*)a.x, a.x_time, a.x_batch, a.packed != 0},
           y{(real*)a.y, a.y_time, a.y_batch, a.packed != 0}, few(a.T * a.B <= 2),
-          rows_split(split_rows(a, team_for(a, k.flops(a), k.panels()), k.panels())), team(team_for(a, k.flops(a), k.panels())) {
+          rows_split(Shape::rows_split(a) || k.team(a) == 1), team(k.team(a)) {
         inputs.K = a.I;
         long row = 0;
         for (int i = 0; i < Cell::GATES; i++) {
@@ -43,10 +44,13 @@ struct StagedForward {
         for (int g = 0; g < Cell::GROUPS; g++) groups[g].reserve(arena, !few);
         vectors = arena.take<real>(k.vector_at[Cell::VECTORS] + L);
         gates = arena.take<real>((Cell::GATES ? chunk : 1) * a.B * k.gate_at[Cell::GATES] + 4 * L);
-        for (int i = 0; i < 2; i++) states[i] = arena.take<real>(a.B * k.state_at[Cell::STATES]);
-        sums = arena.take<real>(a.B * k.sum_at[Cell::PRODUCTS] + 4 * L);
-        saved = arena.take<real>(a.train ? 0 : a.B * k.saved_at[Cell::SAVED] + L);
-        cross = arena.take<real>(a.B * k.cross_at[Cell::CROSS] + L);
+        own = rows_split ? 0 : a.B;
+        const long copies = rows_split ? a.B : team * a.B;
+        for (int i = 0; i < 2; i++) states[i] = arena.take<real>(copies * k.state_at[Cell::STATES]);
+        for (int i = 0; i < 2; i++) sums[i] = arena.take<real>(a.B * k.sum_at[Cell::PRODUCTS] + 4 * L);
+        saved = arena.take<real>(copies * k.saved_at[Cell::SAVED] + L);
+        cross = arena.take<real>(copies * k.cross_at[Cell::CROSS] + L);
+        nowhere = arena.take<real>(team * k.widest);
         temps = arena.take<real>(team * (Cell::TEMPS + 1) * k.widest);
         pointers = arena.take<const real*>(team * per_thread);
     }
@@ -58,13 +62,15 @@ struct StagedForward {
             inputs.pack(mine, true);
             for (int g = 0; g < Cell::GROUPS; g++) groups[g].pack(mine, true);
         }
-        if (!rank) copy_in();
+        if (!rank) copy_vectors();
+        if (!rows_split || !rank) copy_in(rank);
         clear_padding(rank, size);
         barrier->wait(size);
         const Share share(a, rows_split, rank, size);
         const real** p = pointers + rank * per_thread;
         for (long s = 0; s < a.T; s++) {
             if (Cell::GATES && s % chunk == 0) {
+                if (!rows_split && s) barrier->wait(size);
                 project(share, p, s, s + chunk < a.T ? s + chunk : a.T);
                 if (!rows_split) barrier->wait(size);
             }
@@ -73,13 +79,15 @@ struct StagedForward {
         if (rows_split || !rank) copy_out(share);
     }
 
-    void copy_in() {
+    void copy_vectors() const {
         for (int i = 0; i < Cell::VECTORS; i++) memcpy(vectors + k.vector_at[i], (real*)a.vectors[i], k.n[Cell::vector_size(i)] * sizeof(real));
+    }
+    void copy_in(int rank) const {
         for (int s = 0; s < Cell::STATES; s++)
             for (long b = 0; b < a.B; b++)
                 for (int i = 0; i < 2; i++) {
                     const long n = k.n[Cell::state_size(s)];
-                    memcpy(states[i] + b * k.state_at[Cell::STATES] + k.state_at[s], (real*)a.first[s] + steps.place(b) * n, n * sizeof(real));
+                    memcpy(state_row(i, rank, b) + k.state_at[s], (real*)a.first[s] + steps.place(b) * n, n * sizeof(real));
                 }
     }
     void clear_padding(int rank, int size) {  // outputs past a row's length
@@ -92,7 +100,7 @@ struct StagedForward {
             const long b = share.row(i), last = a.reverse ? a.T : steps.length(b);  // parity of the buffer written last
             for (int s = 0; s < Cell::STATES; s++) {
                 const long n = k.n[Cell::state_size(s)];
-                memcpy((real*)a.last[s] + steps.place(b) * n, states[last & 1] + b * k.state_at[Cell::STATES] + k.state_at[s], n * sizeof(real));
+                memcpy((real*)a.last[s] + steps.place(b) * n, state_row(last & 1, 0, b) + k.state_at[s], n * sizeof(real));
             }
         }
     }
@@ -111,28 +119,30 @@ struct StagedForward {
         inputs.apply(in + low, out + low, high - low, 0, inputs.tasks());
     }
 
-    real* saved_row(long t, long b) const { return a.train ? (real*)a.saved + steps.token(t, b) * k.saved_at[Cell::SAVED] : saved + b * k.saved_at[Cell::SAVED]; }
+    real* state_row(int parity, int rank, long b) const { return states[parity] + (rank * own + b) * k.state_at[Cell::STATES]; }
+    bool writes(int rank) const { return rows_split || !rank; }  // of several threads that do the same work, one keeps it
+    real* saved_row(int rank, long t, long b) const {
+        const long wide = k.saved_at[Cell::SAVED];
+        return a.train && writes(rank) ? (real*)a.saved + steps.token(t, b) * wide : saved + (rank * own + b) * wide;
+    }
 
     void step(const Share& share, const real** p, long s) {
         const long t = steps.time(s), n = share.count(steps.active(t));
         for (int stage = 0; stage < Cell::FORWARD; stage++) {
-            if (!Cell::forward_empty(stage)) {
-                for (long i = 0; i < n; i++)
-                    if (rows_split || i % share.team == share.rank) work(share, stage, s, t, share.row(i));
-                if (!rows_split) barrier->wait(share.team);
-            }
+            for (long i = 0; i < n && !Cell::forward_empty(stage); i++) work(share.rank, stage, s, t, share.row(i));
             bool any = false;
             for (int g = 0; g < Cell::GROUPS; g++)
                 if (Cell::forward_round(Cell::group_operand(g)) == stage) any = true, multiply(share, p, g, s, t, n);
             if (any && !rows_split) barrier->wait(share.team);
         }
     }
-    void work(const Share& share, int stage, long s, long t, long b) {
+    void work(int rank, int stage, long s, long t, long b) const {
         Row r;
         r.gates = gate_row(s, b), r.vectors = vectors;
-        r.old = states[s & 1] + b * k.state_at[Cell::STATES], r.fresh = states[!(s & 1)] + b * k.state_at[Cell::STATES];
-        r.sums = sums + b * k.sum_at[Cell::PRODUCTS], r.saved = saved_row(t, b), r.cross = cross + b * k.cross_at[Cell::CROSS];
-        r.temps = temps + share.rank * (Cell::TEMPS + 1) * k.widest, r.y = steps.at(y, t, b);
+        r.old = state_row(s & 1, rank, b), r.fresh = state_row(!(s & 1), rank, b);
+        r.sums = sums[s & 1] + b * k.sum_at[Cell::PRODUCTS], r.saved = saved_row(rank, t, b);
+        r.cross = cross + (rank * own + b) * k.cross_at[Cell::CROSS], r.temps = temps + rank * (Cell::TEMPS + 1) * k.widest;
+        r.y = writes(rank) ? steps.at(y, t, b) : nowhere + rank * k.widest;
         given.fill(r, t, b);
         if (a.train) Step::train(stage, r, k, k.n);
         else Step::infer(stage, r, k, k.n);
@@ -143,10 +153,10 @@ struct StagedForward {
         const int o = Cell::group_operand(g), index = Cell::operand_index(o);
         for (long i = 0; i < n; i++) {
             const long b = share.row(i);
-            in[i] = Cell::operand_kind(o) == 0   ? states[s & 1] + b * k.state_at[Cell::STATES] + k.state_at[index]
+            in[i] = Cell::operand_kind(o) == 0   ? state_row(s & 1, share.rank, b) + k.state_at[index]
                     : Cell::operand_kind(o) == 1 ? steps.at(x, t, b)
-                                                 : saved_row(t, b) + k.saved_at[index];
-            out[i] = sums + b * k.sum_at[Cell::PRODUCTS] + k.sum_at[Cell::group_first(g)];
+                                                 : saved_row(share.rank, t, b) + k.saved_at[index];
+            out[i] = sums[s & 1] + b * k.sum_at[Cell::PRODUCTS] + k.sum_at[Cell::group_first(g)];
         }
         const int rank = rows_split ? 0 : share.rank, team = rows_split ? 1 : share.team;
         if (few) return groups[g].apply_unpacked(in, out, n, rank, team);
