@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pack_padded_sequence
 
+from gatework.cells import Cell
 from gatework.cells.declarations import Extra
 from gatework.compiler.trace import Unsupported
 from gatework.nn import Recurrent
@@ -42,15 +43,15 @@ class Trial:
         threads: of torch and the kernel.
     """
 
-    T: int
-    B: int
-    I: int  # noqa: E741
-    H: int
-    lengths: tuple[int, ...] | None
-    packed: bool
-    initial: bool
-    layer: dict[str, Any]
-    threads: int
+    T: int = 3
+    B: int = 3
+    I: int = 2  # noqa: E741
+    H: int = 4
+    lengths: tuple[int, ...] | None = None
+    packed: bool = False
+    initial: bool = True
+    layer: dict[str, Any] = field(default_factory=dict)
+    threads: int = 1
 
 
 def trial(seed: int, cell: RandomCell) -> Trial:
@@ -83,26 +84,29 @@ def check(seed: int) -> str:
     case = trial(seed, cell)
     where = f"seed {seed} ({cell.kind}), {case}\n{cell.source}"
     torch.manual_seed(seed)
+    wrong, refused = [], ""
+    try:
+        wrong = compare(cell.make(), case)
+    except Unsupported as error:
+        refused = str(error)
+    assert not wrong, f"{'; '.join(wrong)}\n{where}"
+    assert cell.outside or not refused, f"refused: {refused}\n{where}"
+    assert "`" in refused or not refused, f"the reason names no operation: {refused}\n{where}"
+    return refused
+
+
+def compare(cell: Cell, case: Trial) -> list[str]:
+    """What differs between the backends: results and gradients by name; empty when all is right."""
     torch.set_num_threads(case.threads)
-    made = cell.make()
     layers = [
-        Recurrent(made, case.I, case.H, backend=backend, dtype=torch.float64, **case.layer)
+        Recurrent(cell, case.I, case.H, backend=backend, dtype=torch.float64, **case.layer)
         for backend in ("reference", "cpp")
     ]
     layers[1].load_state_dict(layers[0].state_dict())
     x, states, extra = _inputs(layers[0], case)
-    shapes = _call(layers[0], case, x, states, extra)
-    weights = [torch.randn_like(result) for result in shapes]
-    try:
-        truth, tested = (_results(layer, case, x, states, extra, weights) for layer in layers)
-    except Unsupported as refusal:
-        reason = str(refusal)
-        assert cell.outside, f"refused: {reason}\n{where}"
-        assert "`" in reason, f"the reason names no operation: {reason}\n{where}"
-        return reason
-    wrong = list(differences(truth, tested, TOLERANCE))
-    assert not wrong, f"{'; '.join(wrong)}\n{where}"
-    return ""
+    weights = [torch.randn_like(result) for result in _call(layers[0], case, x, states, extra)]
+    truth, tested = (_results(layer, case, x, states, extra, weights) for layer in layers)
+    return list(differences(truth, tested, TOLERANCE))
 
 
 def _inputs(layer: Recurrent, case: Trial) -> tuple[Tensor, list[Tensor] | None, dict[str, Tensor]]:
