@@ -61,12 +61,14 @@ def run_saving(
     Returns:
         outputs and final states, with the gradients of `run` itself.
     """
+    if save == "gates" or not torch.is_grad_enabled():
+        return run(x, states, params, ragged, extra, seed)
     packed = ragged is not None and ragged.packed
     axis = 1 if batch_first and not packed else 0
     T = len(ragged.batch_sizes) if ragged is not None and packed else x.shape[axis]
     transformed = torch._C._functorch.peek_interpreter_stack() is not None  # vmap, jvp: what is kept is theirs to say
     wanted = any(t.requires_grad for t in (x, *states, *params.values(), *extra.values()))
-    if save == "gates" or T == 0 or transformed or not (wanted and torch.is_grad_enabled()):
+    if T == 0 or transformed or not wanted:
         return run(x, states, params, ragged, extra, seed)
     if torch.compiler.is_compiling():  # there the graph is one piece, and torch has its own way to compute it again
         result: Result = checkpoint(run, x, states, params, ragged, extra, seed, use_reentrant=False)
