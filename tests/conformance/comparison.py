@@ -6,14 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 
-import pytest
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 from gatework.cells import Cell, catalogue, find
 from gatework.cells.declarations import Extra
-from gatework.compiler.launch import Refusal, kernel_or_refusal
 from gatework.nn import Recurrent
 
 OPTIONS: dict[str, tuple[str, dict[str, object]]] = {
@@ -31,6 +29,8 @@ OPTIONS: dict[str, tuple[str, dict[str, object]]] = {
 }
 CELLS: dict[str, Cell] = {name: find(name) for name in catalogue()}
 CELLS |= {name: find(cell, **options) for name, (cell, options) in OPTIONS.items()}
+# Variants with a kernel of another class than their cell's; of the others the nightly job compiles one too.
+DIFFERENT = ("lstmp-3", "on-lstm-chunks", "slstm-heads", "sru-linear")
 # One or two of each kernel class: these go through every table, all others through `test_every_cell.py`.
 EXAMPLES = (
     "rnn",
@@ -71,13 +71,6 @@ def needs_square(cell: Cell) -> bool:
     """Whether the input must be H wide: a state or further input of width I, or a highway around the cell."""
     widths = [*cell.sizes.values(), *(d.size for _, _, d in cell.entries(Extra))]
     return any("I" in str(width) for width in widths) or not getattr(cell, "project", True)
-
-
-def needs_kernel(cell: str, dtype: torch.dtype = torch.float32) -> None:
-    """Skip the test, with the compiler's reason, where a cell runs on the reference only."""
-    choice = kernel_or_refusal(CELLS[cell], dtype)
-    if isinstance(choice, Refusal):
-        pytest.skip(f"{cell} is not compiled: {choice.reason}")
 
 
 @dataclass
@@ -173,9 +166,9 @@ def gradients(
 
 
 def distance(truth: Tensor, tested: Tensor) -> float:
-    """Norm of the difference by norm of the truth (by 1e-3 where that is smaller: an empty or vanishing tensor)."""
+    """Norm of the difference by norm of the truth (by 0.01 where that is smaller: a sum whose terms cancel)."""
     truth, tested = truth.detach().double(), tested.detach().double()
-    return float((truth - tested).norm() / truth.norm().clamp_min(1e-3))
+    return float((truth - tested).norm() / truth.norm().clamp_min(1e-2))
 
 
 def differences(truth: dict[str, Tensor], tested: dict[str, Tensor], tolerance: float) -> Iterator[str]:
@@ -192,7 +185,6 @@ def differences(truth: dict[str, Tensor], tested: dict[str, Tensor], tolerance: 
 
 def conforms(case: Case, backend: str = "cpp") -> None:
     """Assert that a backend's results and gradients are the reference's in float64."""
-    needs_kernel(case.cell, case.dtype)
     truth, tested = case.layers(backend)
     (x, states), extra = case.inputs(), case.extra()
     with torch.no_grad():

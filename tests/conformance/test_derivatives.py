@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from gatework.nn import Recurrent
-from tests.conformance.comparison import CELLS, EXAMPLES, Case, needs_kernel, run
+from tests.conformance.comparison import CELLS, EXAMPLES, Case, run
 
 SIZES = {
     "full": Case("rnn", T=3, B=2, I=2, H=3),
@@ -57,13 +57,11 @@ def test_second_of_the_equations(cell: str):
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("cell", EXAMPLES)
 def test_of_kernels(cell: str, size: str):
-    needs_kernel(cell, torch.float64)
     call, tensors = function(cell, "cpp", size)
     assert torch.autograd.gradcheck(call, tensors, fast_mode=True)
 
 
 @pytest.mark.parametrize("cell", EXAMPLES)
 def test_every_entry(cell: str):
-    needs_kernel(cell, torch.float64)
     call, tensors = function(cell, "cpp", "full")
     assert torch.autograd.gradcheck(call, tensors)

@@ -8,13 +8,12 @@ import pytest
 import torch
 
 from gatework.nn import Recurrent
-from tests.conformance.comparison import CELLS, EXAMPLES, TOLERANCE, as_list, distance, needs_kernel
+from tests.conformance.comparison import CELLS, EXAMPLES, TOLERANCE, as_list, distance
 
 T, B, I, H = 6, 5, 4, 19  # noqa: E741
 
 
 def layer(cell: str, **options: object) -> Recurrent:
-    needs_kernel(cell)
     return Recurrent(CELLS[cell], I, H, backend="cpp", **options)
 
 
@@ -113,7 +112,6 @@ def test_any_result_may_be_the_one_that_is_differentiated(cell: str):
 @pytest.mark.parametrize("cell", EXAMPLES)
 def test_without_gradients(cell: str, mode, size: tuple[int, int]):
     """Small calls without gradients take another way through the kernel than training does."""
-    needs_kernel(cell)
     for width, units in ((I, H), (0, 3), (33, 16), (70, 1)):
         net = Recurrent(CELLS[cell], width, units, num_layers=2, bidirectional=True, backend="cpp")
         x = torch.randn(*size, width)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gatework.nn import Recurrent
-from tests.conformance.comparison import CELLS, EXAMPLES, TOLERANCE, as_list, as_state, distance, needs_kernel
+from tests.conformance.comparison import CELLS, EXAMPLES, TOLERANCE, as_list, as_state, distance
 
 LENGTHS = (3, 7, 0, 1, 7, 5, 2, 6, 4)
 T, B, I, H = 7, len(LENGTHS), 5, 19  # noqa: E741
@@ -15,7 +15,6 @@ CLOSE = {"cpp": TOLERANCE[torch.float32], "reference": TOLERANCE[torch.float32]}
 
 
 def layer(cell: str, backend: str, **options: object) -> Recurrent:
-    needs_kernel(cell)
     return Recurrent(CELLS[cell], I, H, num_layers=2, bidirectional=True, backend=backend, **options)
 
 
