@@ -8,6 +8,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from gatework.cells import Cell
 from gatework.compiler import operators
+from gatework.compiler.identity import identify
 from gatework.compiler.launch import kernel_or_refusal
 from gatework.compiler.ragged import Ragged
 from gatework.compiler.trace import Unsupported
@@ -22,7 +23,6 @@ def seed():
 
 
 def arguments(layer: Recurrent, lengths: list[int] | None, train: bool) -> tuple:
-    kernel = kernel_or_refusal(layer.cell, torch.float32)
     params = dict(layer.named_parameters())
     ragged: list[torch.Tensor] = []
     if lengths is not None:
@@ -32,7 +32,7 @@ def arguments(layer: Recurrent, lengths: list[int] | None, train: bool) -> tuple
     states = [torch.randn(B, H, requires_grad=train) for _ in layer.cell.states]
     names = ",".join(name.removesuffix("_l0") for name in params)
     weights = [p if train else p.detach() for p in params.values()]
-    return x, states, weights, [], None, ragged, names, "", kernel.key, False, False, False, train
+    return x, states, weights, [], None, ragged, names, "", identify(layer.cell), False, False, False, train
 
 
 @pytest.mark.parametrize("lengths", [None, [4, 0, 2]], ids=["full", "ragged"])

@@ -64,3 +64,7 @@ def evaluate(expression: Size, values: Mapping[str, int], where: str) -> int:
         known = ", ".join(f"{name}={values[name]}" for name in sorted(names(expression)))
         raise InputError(f"{where}: size {expression} is {width}{f' with {known}' if known else ''}; expected >= 1.")
     return width
+
+
+# As torch.compiler.assume_constant_result does, which would import all of dynamo: sizes are known while it traces.
+evaluate._dynamo_marked_constant = True  # type: ignore[attr-defined]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 from weakref import WeakKeyDictionary
@@ -17,8 +15,9 @@ from gatework.compiler import native, padded, transforms
 from gatework.compiler.build import BuildError, Kernel, kernel
 from gatework.compiler.call import Job
 from gatework.compiler.eight_bits import has_eight_bits, restored
+from gatework.compiler.graph import Unsupported
 from gatework.compiler.ragged import Ragged
-from gatework.compiler.trace import Unsupported
+from gatework.compiler.unwatched import unwatched
 from gatework.errors import InputError
 from gatework.say import once
 
@@ -73,7 +72,7 @@ def recur(
         x, *states = (t.to(inside) for t in (x, *states))
         params, extra = ({name: t.to(inside) for name, t in tensors.items()} for tensors in (params, extra))
     built = None if backend == "reference" else choose(cell, x, backend, (*states, *params.values(), *extra.values()))
-    if built is None or 0 in x.shape[:-1] or (ragged is not None and not ragged.batch_sizes):
+    if built is None or 0 in x.shape[:-1] or (ragged is not None and ragged.empty):
         y, finals = padded.run(cell, x, states, params, extra, seed, ragged, batch_first, reverse)
     else:
         y, finals = native.run(cell, Job(built, batch_first, reverse, ragged), x, states, params, extra, seed)
@@ -89,7 +88,7 @@ def inner_dtype(cell: Cell, dtype: torch.dtype) -> torch.dtype:
 def _dtype(x: Tensor, params: Mapping[str, Tensor]) -> torch.dtype:
     """What a call works in: the parameters' dtype; under autocast that of autocast, in place of float32."""
     dtype = next((p.dtype for p in params.values()), x.dtype)
-    if dtype == torch.float32 and torch.is_autocast_enabled(x.device.type):
+    if dtype == torch.float32 and x.device.type != "meta" and torch.is_autocast_enabled(x.device.type):
         return torch.get_autocast_dtype(x.device.type)
     return dtype
 
@@ -109,7 +108,7 @@ def _eight_bits(
     if torch.is_grad_enabled() and any(t.requires_grad for t in (x, *states, *extra.values())):
         raise InputError("weights of eight bits pass no gradient to the input or the states: use torch.no_grad().")
     choice = kernel_or_refusal(cell, torch.int8) if backend != "reference" else None
-    empty = 0 in x.shape[:-1] or (ragged is not None and not ragged.batch_sizes)
+    empty = 0 in x.shape[:-1] or (ragged is not None and ragged.empty)
     transformed = not torch.compiler.is_compiling() and torch._C._functorch.peek_interpreter_stack() is not None
     if isinstance(choice, Kernel) and not empty and not transformed:
         return native.run(cell, Job(choice, batch_first, reverse, ragged), x, states, params, extra)
@@ -137,19 +136,20 @@ def choose(cell: Cell, x: Tensor, backend: Backend = "auto", others: Sequence[Te
         choice: Kernel | Refusal = _refuse(
             Unsupported(f"the input is on {x.device}; kernels are compiled for the CPU so far.")
         )
-    elif not torch.compiler.is_compiling() and (name := transforms.unserved((x, *others))) is not None:
-        choice = _refuse(Unsupported(f"kernels do not go through torch.func's {name} so far."))
+    elif (watcher := transforms.unserved((x, *others))) is not None:
+        choice = _refuse(Unsupported(f"kernels do not go through {watcher} so far."))
     else:
         choice = kernel_or_refusal(cell, x.dtype)
     if isinstance(choice, Kernel):
         return choice
     if backend == "cpp":
         raise choice.error
-    once(
-        f"reference {cell.name} {choice.reason}",
-        f"{cell.name} runs on the reference backend, a Python loop: {choice.reason}",
-    )
+    _tell(cell, choice.reason)
     return None
+
+
+def _tell(cell: Cell, reason: str) -> None:
+    once(f"reference {cell.name} {reason}", f"{cell.name} runs on the reference backend, a Python loop: {reason}")
 
 
 def kernel_or_refusal(cell: Cell, dtype: torch.dtype) -> Kernel | Refusal:
@@ -158,7 +158,7 @@ def kernel_or_refusal(cell: Cell, dtype: torch.dtype) -> Kernel | Refusal:
     known = _chosen.setdefault(cell, {})
     if options not in known:
         try:
-            known[options] = _apart(cell, dtype)
+            known[options] = unwatched(kernel, cell, dtype)
         except (Unsupported, BuildError) as error:
             known[options] = _refuse(error)
     return known[options]
@@ -166,16 +166,7 @@ def kernel_or_refusal(cell: Cell, dtype: torch.dtype) -> Kernel | Refusal:
 
 # As torch.compiler.assume_constant_result does, which would import all of dynamo: a compiled model may come first.
 kernel_or_refusal._dynamo_marked_constant = True  # type: ignore[attr-defined]
-
-
-def _apart(cell: Cell, dtype: torch.dtype) -> Kernel:
-    """The kernel, made in a thread of its own.
-
-    Modes, transformations, autocast and hooks of saved tensors (activation checkpointing) belong to the thread that set
-    them, and sample values and tracing are no part of what they watch.
-    """
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(copy_context().run, kernel, cell, dtype).result()
+_tell._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _refuse(error: Unsupported | BuildError) -> Refusal:

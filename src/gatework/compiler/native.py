@@ -12,6 +12,7 @@ from gatework.cells.cell import Cell
 from gatework.compiler import call, operators, transforms
 from gatework.compiler.call import Job
 from gatework.compiler.transforms import Task
+from gatework.errors import InputError
 
 
 class _Recur(torch.autograd.Function):
@@ -39,11 +40,10 @@ class _Recur(torch.autograd.Function):
         return (None, None, dx, *d[0], *d[1], *d[2])
 
 
-def _watched(tensors: Sequence[Tensor]) -> bool:
+def is_watched(tensors: Sequence[Tensor]) -> bool:
     """Whether a tracer, a mode or a tensor subclass watches, or memory is not the processor's."""
     return (
         torch.compiler.is_compiling()
-        or torch._C._get_tracing_state() is not None
         or torch._C._len_torch_dispatch_stack() > 0
         or not all(type(t) in (Tensor, torch.nn.Parameter) for t in tensors)
         or tensors[0].device.type != "cpu"
@@ -66,8 +66,13 @@ def run(
         task = Task(cell, job, len(states), tuple(params), tuple(extra))
         y, *finals = transforms.Value.apply(task, seed, *tensors)  # type: ignore[no-untyped-call]
         return y, tuple(finals)
-    if _watched(tensors):
-        y, *rest = operators.run(job, x, states, params, extra, seed, train)
+    if torch._C._get_tracing_state() is not None:
+        raise InputError(
+            "torch.jit.trace cannot record a compiled kernel. Use torch.export, which replaces it, or "
+            'backend="reference", whose trace holds for this number of time steps alone.'
+        )
+    if is_watched(tensors):
+        y, *rest = operators.run(cell, job, x, states, params, extra, seed, train)
         return y, tuple(rest[: len(states)])
     first = [s.contiguous() for s in states]
     weights = {name: p.contiguous() for name, p in params.items()}

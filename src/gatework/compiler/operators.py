@@ -8,13 +8,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gatework.cells.cell import Cell
 from gatework.compiler import call
-from gatework.compiler.build import loaded
+from gatework.compiler.build import Kernel
 from gatework.compiler.call import Job, Wanted
+from gatework.compiler.identity import identified_kernel, identify
 from gatework.compiler.ragged import Ragged
 
 
 def run(
+    cell: Cell,
     job: Job,
     x: Tensor,
     states: Sequence[Tensor],
@@ -24,7 +27,7 @@ def run(
     train: bool,
 ) -> list[Tensor]:
     """`call.forward` through the operator."""
-    ragged, *rest = _plain(job, params, extra)
+    ragged, *rest = _plain(cell, job, params, extra)
     results: list[Tensor] = recur_op(
         x, list(states), list(params.values()), list(extra.values()), seed, ragged, *rest, train
     )
@@ -32,6 +35,7 @@ def run(
 
 
 def gradient(
+    cell: Cell,
     job: Job,
     gradients: Sequence[Tensor],
     x: Tensor,
@@ -42,7 +46,7 @@ def gradient(
     wanted: Wanted,
 ) -> list[Tensor]:
     """The gradients that are wanted, without what an earlier forward kept: forward once more, then backward."""
-    ragged, *rest = _plain(job, params, extra)
+    ragged, *rest = _plain(cell, job, params, extra)
     tensors = x, list(states), list(params.values()), list(extra.values()), seed, ragged
     results = recur_op(*tensors, *rest, True)
     flags = [wanted.x, wanted.states, wanted.params, wanted.extra]
@@ -50,22 +54,37 @@ def gradient(
     return found
 
 
-def _plain(job: Job, params: Mapping[str, Tensor], extra: Mapping[str, Tensor]) -> tuple[Any, ...]:
-    """A job as an operator's arguments: lengths, names of parameters and extra inputs, key, switches."""
+def _plain(cell: Cell, job: Job, params: Mapping[str, Tensor], extra: Mapping[str, Tensor]) -> tuple[Any, ...]:
+    """A job as an operator's arguments: lengths, names of parameters and extra inputs, the cell, switches."""
     ragged: list[Tensor] = []
     if job.ragged is not None:
         ragged = [job.ragged.sizes, job.ragged.offsets, job.ragged.lengths]
         ragged += [job.ragged.order] if job.ragged.order is not None else []
     packed = job.ragged is not None and job.ragged.packed
-    return ragged, ",".join(params), ",".join(extra), job.kernel.key, job.batch_first, job.reverse, packed
+    return ragged, ",".join(params), ",".join(extra), identify(cell), job.batch_first, job.reverse, packed
 
 
-def _job(key: str, batch_first: bool, reverse: bool, ragged: Sequence[Tensor], packed: bool) -> Job:
-    if not ragged:
-        return Job(loaded(key), batch_first, reverse, None)
+def _job(kernel: Kernel, batch_first: bool, reverse: bool, ragged: Sequence[Tensor], packed: bool) -> Job:
     order = ragged[3] if len(ragged) > 3 else None
-    lengths = Ragged(tuple(ragged[0].tolist()), ragged[0], ragged[1], ragged[2], order, packed)
-    return Job(loaded(key), batch_first, reverse, lengths)
+    lengths = Ragged(ragged[0], ragged[1], ragged[2], order, packed) if ragged else None
+    return Job(kernel, batch_first, reverse, lengths)
+
+
+def _kernel(cell: str, x: Tensor, params: Sequence[Tensor]) -> Kernel:
+    """The kernel for a call's tensors; weights of eight bits have one of their own."""
+    return identified_kernel(cell, torch.int8 if any(p.dtype == torch.int8 for p in params) else x.dtype)
+
+
+def _kept(kernel: Kernel, N: int, x: Tensor, states: Sequence[Tensor]) -> list[Tensor]:
+    """Room for what forward keeps for backward."""
+    dtype = call.kept_dtype(x.dtype)
+    shapes = call.kept_shapes(kernel, N, [s.shape[1] for s in states], x.shape[-1], dtype.itemsize)
+    return [x.new_empty(shape, dtype=dtype) for shape in shapes]
+
+
+def _empty(x: Tensor, ragged: Sequence[Tensor]) -> bool:
+    """Whether there is no step to take; only eager calls can tell beforehand."""
+    return 0 in x.shape[:-1] or (bool(ragged) and ragged[0].numel() == 0)
 
 
 def _named(names: str, tensors: Sequence[Tensor]) -> dict[str, Tensor]:
@@ -82,29 +101,29 @@ def recur_op(
     ragged: Sequence[Tensor],
     names: str,
     extra_names: str,
-    key: str,
+    cell: str,
     batch_first: bool,
     reverse: bool,
     packed: bool,
     train: bool,
 ) -> list[Tensor]:
     """`call.forward` as an operator."""
-    job = _job(key, batch_first, reverse, ragged, packed)
+    job = _job(_kernel(cell, x, params), batch_first, reverse, ragged, packed)
     first = [s.contiguous() for s in states]
+    if _empty(x, ragged):
+        y, kept = x.new_zeros((*x.shape[:-1], states[0].shape[1])), _kept(job.kernel, 0, x, states) if train else []
+        return [y, *(s.clone() for s in first), *kept]
     return call.forward(job, x.contiguous(), first, _named(names, params), train, _named(extra_names, extra), seed)
 
 
 @recur_op.register_fake
-def _(x, states, params, extra, seed, ragged, names, extra_names, key, batch_first, reverse, packed, train):  # type: ignore[no-untyped-def]
+def _(x, states, params, extra, seed, ragged, names, extra_names, cell, batch_first, reverse, packed, train):  # type: ignore[no-untyped-def]
     results = [x.new_empty((*x.shape[:-1], states[0].shape[1])), *(x.new_empty(s.shape) for s in states)]
     if train:
         N = x.shape[0] if packed else x.shape[0] * x.shape[1]
         if ragged and not packed:
             N = torch.library.get_ctx().new_dynamic_size()
-        widths = [s.shape[1] for s in states]
-        dtype = call.kept_dtype(x.dtype)
-        shapes = call.kept_shapes(loaded(key), N, widths, x.shape[-1], dtype.itemsize)
-        results += [x.new_empty(shape, dtype=dtype) for shape in shapes]
+        results += _kept(_kernel(cell, x, params), N, x, states)
     return results
 
 
@@ -120,15 +139,22 @@ def recur_backward_op(
     results: Sequence[Tensor],
     names: str,
     extra_names: str,
-    key: str,
+    cell: str,
     batch_first: bool,
     reverse: bool,
     packed: bool,
     wanted: Sequence[bool],
 ) -> list[Tensor]:
     """`call.backward` as an operator: the gradients of x, states, parameters and extra inputs that are wanted."""
-    job = _job(key, batch_first, reverse, ragged, packed)
+    job = _job(_kernel(cell, x, params), batch_first, reverse, ragged, packed)
     first = [s.contiguous() for s in states]
+    if _empty(x, ragged):
+        still = (
+            [torch.zeros_like(x)],
+            [g.clone() for g in gradients[1:]],
+            *([torch.zeros_like(t) for t in group] for group in (params, extra)),
+        )
+        return [t for group, want in zip(still, wanted, strict=True) if want for t in group]
     given = _named(names, params), results, gradients, Wanted(*wanted), _named(extra_names, extra), seed
     dx, *d = call.backward(job, x.contiguous(), first, *given)
     return [t for t in (dx, *d[0], *d[1], *d[2]) if t is not None]
@@ -146,7 +172,7 @@ def _(  # type: ignore[no-untyped-def]
     results,
     names,
     extra_names,
-    key,
+    cell,
     batch_first,
     reverse,
     packed,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -17,19 +18,28 @@ class Ragged:
     """How long the sequences of a batch are.
 
     Attributes:
-        batch_sizes: rows that are still running at each time step: falling, none 0.
-        sizes, offsets: the same as a tensor [T'], and the packed row at which each time step begins.
+        sizes, offsets: rows that are still running at each time step [T'], falling, none 0, and the packed row at
+            which each time step begins.
         lengths: [B] lengths, falling.
         order: [B] the batch's rows by falling length; None when packed, where rows lie in that order.
         packed: inputs and outputs are packed rows [N, ...] instead of padded [T, B, ...].
     """
 
-    batch_sizes: tuple[int, ...]
     sizes: Tensor
     offsets: Tensor
     lengths: Tensor
     order: Tensor | None
     packed: bool
+
+    @cached_property
+    def batch_sizes(self) -> tuple[int, ...]:
+        """`sizes` as numbers, which torch.compile and torch.export cannot know."""
+        return tuple(self.sizes.tolist())
+
+    @property
+    def empty(self) -> bool:
+        """Whether every sequence is empty, as far as that is known: not while something traces."""
+        return not torch.compiler.is_compiling() and self.sizes.numel() == 0
 
     @classmethod
     def of_lengths(cls, lengths: Tensor | Sequence[int], T: int, B: int) -> Ragged:
@@ -48,13 +58,8 @@ class Ragged:
         if given.is_floating_point() or given.is_complex() or given.dtype == torch.bool:
             raise InputError(f"lengths is {given.dtype}; expected whole numbers, such as torch.long.")
         given = given.long()
-        if B and (int(given.min()) < 0 or int(given.max()) > T):
-            row = int(((given < 0) | (given > T)).nonzero()[0])
-            raise InputError(f"lengths[{row}] is {int(given[row])}; expected 0..{T}, since x has {T} time steps.")
-        ordered, order = torch.sort(given, descending=True, stable=True)
-        longest = int(ordered[0]) if B else 0
-        sizes = (ordered[None, :] > torch.arange(longest)[:, None]).sum(1)
-        return cls(tuple(sizes.tolist()), sizes, sizes.cumsum(0) - sizes, ordered, order, False)
+        sizes, offsets, falling, order = plan_op(given, T) if torch.compiler.is_compiling() else _plan(given, T)
+        return cls(sizes, offsets, falling, order, False)
 
     @classmethod
     def of_packed(cls, packed: PackedSequence) -> Ragged:
@@ -62,13 +67,13 @@ class Ragged:
         sizes = packed.batch_sizes
         B = int(sizes[0])
         lengths = (sizes[None, :] > torch.arange(B)[:, None]).sum(1)
-        return cls(tuple(sizes.tolist()), sizes, sizes.cumsum(0) - sizes, lengths, None, True)
+        return cls(sizes, sizes.cumsum(0) - sizes, lengths, None, True)
 
     def between(self, start: int, stop: int) -> Ragged:
         """The steps start..stop alone: what each sequence has of them, rows in the same order."""
         sizes = self.sizes[start:stop]
         lengths = (self.lengths - start).clamp(0, stop - start)
-        return Ragged(self.batch_sizes[start:stop], sizes, sizes.cumsum(0) - sizes, lengths, self.order, self.packed)
+        return Ragged(sizes, sizes.cumsum(0) - sizes, lengths, self.order, self.packed)
 
     def _index(self, T: int, B: int, device: torch.device) -> Tensor:
         assert self.order is not None
@@ -92,3 +97,27 @@ class Ragged:
     def unsort(self, state: Tensor) -> Tensor:
         """A state [B, H] in the caller's order again."""
         return state if self.order is None else state.index_select(0, torch.argsort(self.order).to(state.device))
+
+
+def _plan(lengths: Tensor, T: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Sizes, offsets, falling lengths and order for lengths [B]."""
+    B = len(lengths)
+    if B and (int(lengths.min()) < 0 or int(lengths.max()) > T):
+        row = int(((lengths < 0) | (lengths > T)).nonzero()[0])
+        raise InputError(f"lengths[{row}] is {int(lengths[row])}; expected 0..{T}, since x has {T} time steps.")
+    ordered, order = torch.sort(lengths, descending=True, stable=True)
+    sizes = (ordered[None, :] > torch.arange(int(ordered[0]) if B else 0)[:, None]).sum(1)
+    return sizes, sizes.cumsum(0) - sizes, ordered, order
+
+
+@torch.library.custom_op("gatework::plan_lengths", mutates_args=())
+def plan_op(lengths: Tensor, T: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """`_plan` as an operator, for tracing: how many steps there are depends on the numbers in `lengths`."""
+    return _plan(lengths, T)
+
+
+@plan_op.register_fake
+def _(lengths: Tensor, T: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    steps = torch.library.get_ctx().new_dynamic_size()
+    sizes = lengths.new_empty(steps)
+    return sizes, torch.empty_like(sizes), torch.empty_like(lengths), torch.empty_like(lengths)

@@ -64,7 +64,6 @@ class Task:
         order = ragged.order
         wide = replace(
             ragged,
-            batch_sizes=tuple(size * V for size in ragged.batch_sizes),
             sizes=ragged.sizes * V,
             offsets=ragged.offsets * V,
             lengths=ragged.lengths.repeat_interleave(V),
@@ -80,7 +79,7 @@ class Value(torch.autograd.Function):
     def forward(task: Task, seed: Tensor | None, *tensors: Tensor) -> tuple[Tensor, ...]:
         """Run the kernel."""
         x, states, params, extra = task.named(tensors)
-        return tuple(operators.run(task.job, x, states, params, extra, seed, False))
+        return tuple(operators.run(task.cell, task.job, x, states, params, extra, seed, False))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -114,7 +113,7 @@ class Gradient(torch.autograd.Function):
         """Run the kernel forward and backward."""
         n = 1 + task.states
         x, states, params, extra = task.named(tensors[n:])
-        return tuple(operators.gradient(task.job, tensors[:n], x, states, params, extra, seed, wanted))
+        return tuple(operators.gradient(task.cell, task.job, tensors[:n], x, states, params, extra, seed, wanted))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -216,11 +215,21 @@ def _one_by_one(function: Any, V: int, in_dims: Sequence[Any], given: Sequence[A
 
 
 def unserved(tensors: Sequence[Tensor]) -> str | None:
-    """The name of a transformation that watches these tensors and that kernels do not go through, or None."""
+    """What watches these tensors that kernels do not go through, in words; None when there is nothing."""
+    if torch.compiler.is_compiling():
+        return "transformations of torch.func inside torch.compile" if _transformed() else None
     stack = torch._C._functorch.get_interpreter_stack() or ()
     for interpreter in stack:
         if interpreter.key() not in (TransformType.Vmap, TransformType.Grad):
-            return str(interpreter.key().name).lower()
+            return f"torch.func's {str(interpreter.key().name).lower()}"
     if stack or forward_ad._current_level < 0:
         return None
-    return "jvp" if any(torch._VF._unpack_dual(t, level=0)[1] is not None for t in tensors) else None
+    dual = any(torch._VF._unpack_dual(t, level=0)[1] is not None for t in tensors)
+    return "torch.autograd.forward_ad" if dual else None
+
+
+def _transformed() -> bool:
+    return torch._C._functorch.peek_interpreter_stack() is not None
+
+
+_transformed._dynamo_marked_constant = True  # type: ignore[attr-defined]
