@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
-from gatework.compiler.call import scale_name
+from gatework.compiler import call
+from gatework.compiler.build import Kernel
+from gatework.compiler.call import Job, scale_name
 from gatework.compiler.eight_bits import round_rows
+from gatework.compiler.launch import kernel_or_refusal
+from gatework.compiler.native import is_watched
 from gatework.errors import InputError
-from gatework.nn.inputs import check_input
+from gatework.nn.inputs import Further, State, check_input
 from gatework.nn.recurrent import Recurrent
 
 
@@ -72,6 +80,49 @@ class Quantized(Recurrent):
     def _register(self, name: str, full: str, value: Tensor) -> None:
         self.register_buffer(full, value)
         self._kept[-1].append((name, full, value.shape, value.dtype))
+
+    def forward(
+        self,
+        input: Tensor | PackedSequence,
+        hx: State | None = None,
+        lengths: Tensor | Sequence[int] | None = None,
+        extra: Further | None = None,
+        seeds: Sequence[Tensor] | None = None,
+    ) -> tuple[Any, Any]:
+        """Run the layers over whole sequences or one step of them; see `Recurrent.forward`.
+
+        Raises InputError also where an input or state asks for a gradient.
+        """
+        if lengths is None and not extra and isinstance(input, Tensor) and isinstance(hx, Tensor | tuple):
+            states = (hx,) if isinstance(hx, Tensor) else hx
+            if self._is_step(input, states) and (kernel := self._kernel()) is not None:
+                job = Job(kernel, self.batch_first, False, None)
+                y, *finals = call.forward(job, input, [s[0] for s in states], self.parameters_of(0), False)
+                return y, self._pack_state([f.unsqueeze(0) for f in finals])
+        return super().forward(input, hx, lengths, extra, seeds)
+
+    def _is_step(self, x: Tensor, states: Sequence[Tensor]) -> bool:
+        """Whether this is one step of one layer, with nobody watching: a stream, where every microsecond counts."""
+        return (
+            x.dim() == 3
+            and x.shape[0 if not self.batch_first else 1] == 1
+            and x.shape[2] == self.input_size
+            and self.num_layers == 1
+            and not (self.bidirectional or self._takes)
+            and self.backend != "reference"
+            and len(states) == len(self.state_sizes)
+            and (B := x.shape[1 if not self.batch_first else 0]) > 0
+            and all(
+                isinstance(s, Tensor) and s.shape == (1, B, n) and s.is_contiguous()
+                for s, n in zip(states, self.state_sizes, strict=True)
+            )
+            and all(t.dtype == torch.float32 and not t.requires_grad for t in (x, *states))
+            and not (is_watched((x, *states)) or torch._C._functorch.peek_interpreter_stack() is not None)
+        )
+
+    def _kernel(self) -> Kernel | None:
+        choice = kernel_or_refusal(self.running_cell, torch.int8)
+        return choice if isinstance(choice, Kernel) else None
 
     def parameters_of(self, k: int) -> dict[str, Tensor]:
         """Weights, scales, biases and vectors of layer and direction k by the cell's names.
