@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gatework.compiler.convolution import Convolution, convolve_once
+from gatework.compiler.convolution import Convolution
 from gatework.compiler.winograd import Winograd, fits, weight_gradients
 
 # A sum of 9 I products rounds to about sqrt(9 I) units of 2^-24 (or 2^-53); the transformations add a digit's half.
@@ -58,11 +58,11 @@ def test_strides_and_threads(threads: int) -> None:
     d, before = torch.randn(3, 40, 9, 14).double()[:, ::2, :, ::2], torch.get_num_threads()
     try:
         torch.set_num_threads(threads)
-        sources = [x.requires_grad_(), weight.requires_grad_()]
-        found = convolve_once(x, weight, None)
-        gradients = torch.autograd.grad(found, sources, d)
+        run = Convolution(weight, None)
+        found, gradients = run(x), (run.back(d, x), run.weight_gradients(d, x)[0])
     finally:
         torch.set_num_threads(before)
+    sources = [x.requires_grad_(), weight.requires_grad_()]
     truth = F.conv2d(x, weight, padding=1)
     for a, b in zip((found, *gradients), (truth, *torch.autograd.grad(truth, sources, d)), strict=True):
         assert distance(a, b) <= 2e-15

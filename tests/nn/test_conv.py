@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 from torch import Tensor, sigmoid, tanh
@@ -27,6 +29,17 @@ class TwoStates(Cell):
         o = sigmoid(x.o + U.o @ s.c + p.o * g)
         c = f * s.c + (1 - f) * g
         return o * tanh(c), c
+
+
+class Diagonal(Cell):
+    """No product of a state: what a position keeps depends on the inputs around it alone."""
+
+    state = "h"
+    gates = "f", "g"
+
+    def step(self, x, s):
+        f = sigmoid(x.f)
+        return f * s.h + (1 - f) * x.g
 
 
 def distance(found: Tensor, truth: Tensor) -> float:
@@ -67,7 +80,7 @@ def conforms(layer: ConvRecurrent, x: Tensor, initial: bool = True, lengths=None
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("cell", ["lstm", "gru", "peephole-lstm", TwoStates])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "peephole-lstm", TwoStates, Diagonal])
 def test_kernel_is_the_reference(cell, dtype: torch.dtype) -> None:
     torch.manual_seed(0)
     layer = ConvRecurrent(cell, 3, 19, 3, dtype=dtype, backend="cpp")
@@ -229,3 +242,32 @@ def test_outputs_may_be_used_again() -> None:
     y, _ = layer(x)
     one = torch.autograd.grad(y.sum(), layer.weight_hh_l0, retain_graph=True)[0]
     assert torch.equal(torch.autograd.grad(y.sum(), layer.weight_hh_l0)[0], one)
+
+
+@pytest.mark.parametrize("cell", ["peephole-lstm", "gru"])
+def test_derivatives_of_derivatives(cell: str) -> None:
+    torch.manual_seed(0)
+    layer = ConvRecurrent(cell, 1, 2, 3, dtype=torch.double, backend="cpp", batch_first=True)
+    x = torch.randn(1, 2, 1, 2, 3, dtype=torch.double, requires_grad=True)
+    assert torch.autograd.gradgradcheck(lambda x, *_: layer(x)[0], (x, *layer.parameters()), atol=1e-4)
+
+
+def test_places_beside_the_eager_one() -> None:
+    """torch.compile, torch.export, vmap, jvp, autocast, meta tensors: by the reference's loop."""
+    torch.manual_seed(0)
+    layer, x = ConvLSTM2d(2, 16, 3), torch.randn(2, 2, 2, 4, 4)
+    y, _ = layer(x)
+    whole = torch.compile(layer, fullgraph=True, backend="aot_eager")(x)[0]
+    torch.testing.assert_close(whole, y, rtol=1e-5, atol=1e-5)
+    (ours,), (theirs,) = (torch.autograd.grad(r.sum(), [layer.weight_hh_l0]) for r in (whole, y))
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(torch.export.export(layer, (x,)).module()(x)[0], y, rtol=1e-5, atol=1e-5)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of torch, about its own forward mode
+        batch = torch.func.vmap(lambda x: layer(x)[0])(torch.stack([x, 2 * x]))
+        torch.testing.assert_close(batch[0], y, rtol=1e-5, atol=1e-5)
+        tangent = torch.func.jvp(lambda x: layer(x)[0], (x,), (x,))[1]
+        torch.testing.assert_close(tangent, (layer(1.01 * x)[0] - layer(0.99 * x)[0]) / 0.02, rtol=1e-2, atol=1e-3)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert layer(x.bfloat16())[0].dtype == torch.float32
+    assert layer.to("meta")(x.to("meta"))[0].shape == y.shape

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -77,24 +76,3 @@ class Convolution:
             d, image, self._plain, [sizes[0]], ones, padding, ones, False, zeros, 1, list(wanted)
         )
         return found
-
-
-class _Convolve(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, image: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(image, weight, bias)
-        return Convolution(weight, bias)(image)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, d: Tensor) -> tuple[Tensor | None, ...]:
-        image, weight, bias = ctx.saved_tensors
-        run = Convolution(weight, bias)
-        of_image = run.back(d, image) if ctx.needs_input_grad[0] else None
-        return of_image, *run.weight_gradients(d, image)
-
-
-def convolve_once(image: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """What `convolve` returns, differentiable once, with each position's channels side by side."""
-    found: Tensor = _Convolve.apply(channels_last(image), weight, bias)  # type: ignore[no-untyped-call]
-    return found

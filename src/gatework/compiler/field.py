@@ -106,8 +106,8 @@ def _load(cell: Cell, dtype: torch.dtype) -> FieldKernel:
 
     def source() -> str:
         planned = plan(cell)
-        if not isinstance(planned, Plan) or planned.kind not in ("M1", "D") or planned.same:
-            raise Unsupported(f"steps of class {planned.kind} are not compiled for fields so far, only M1 and D.")
+        if not isinstance(planned, Plan) or planned.kind not in ("M1", "D", "S") or planned.same:
+            raise Unsupported(f"steps of class {planned.kind} are not compiled for fields so far, only M1, D and S.")
         return render_field(planned)
 
     found, _ = library(f"{cell.name}-field", f"{fingerprint(cell)} {FIELD}", dtype, source)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from gatework.compiler.convolution import Convolution
+from gatework.compiler.convolution import Convolution, channels_last
 from gatework.compiler.field import FieldJob, FieldStep, image_of, rows_of
 
 
@@ -81,13 +81,10 @@ class _Weights:
     vectors: Tensor
 
     @classmethod
-    def of(cls, tensors: Sequence[Tensor | None]) -> _Weights:
-        """From one row: weights, as many biases, vectors."""
-        *convolutions, vectors = tensors
-        n = len(convolutions) // 2
-        assert vectors is not None
-        pairs = zip(convolutions[:n], convolutions[n:], strict=True)
-        return cls(tuple(Convolution(w, b) for w, b in pairs if w is not None), vectors.contiguous())
+    def of(cls, given: Given) -> _Weights:
+        """The recurrent part of what a run is given."""
+        pairs = zip(given.weights, given.biases, strict=True)
+        return cls(tuple(Convolution(w, b) for w, b in pairs), given.vectors.contiguous())
 
 
 def forward(
@@ -201,56 +198,104 @@ class _Backward:
         return self.d_vectors.transpose(0, 1)
 
 
+@dataclass(frozen=True, eq=False)
+class Given:
+    """What a run over a field is given; a run by the reference takes the same.
+
+    Attributes:
+        x: all packed images [N, I, *spatial].
+        weight, bias: of the input's convolution, [G * C, I, *kernel] and [G * C] or None.
+        states: initial states by falling length, each [B, P, C] with P positions.
+        weights, biases: of each operand's convolution, [n * C, C, *kernel] and [n * C] or None.
+        vectors: [V, 1, C], or [V, P, C] where each position has its own.
+    """
+
+    x: Tensor
+    weight: Tensor
+    bias: Tensor | None
+    states: tuple[Tensor, ...]
+    weights: tuple[Tensor, ...]
+    biases: tuple[Tensor | None, ...]
+    vectors: Tensor
+
+    def flat(self) -> tuple[Tensor | None, ...]:
+        """All tensors in one row."""
+        return self.x, self.weight, self.bias, *self.states, *self.weights, *self.biases, self.vectors
+
+    @classmethod
+    def of(cls, flat: Sequence[Any], n_states: int) -> Given:
+        """From what `flat` returned."""
+        x, weight, bias, *rest, vectors = flat
+        states, rest = rest[:n_states], rest[n_states:]
+        n = len(rest) // 2
+        return cls(x, weight, bias, tuple(states), tuple(rest[:n]), tuple(rest[n:]), vectors)
+
+
+Results = tuple[Tensor, tuple[Tensor, ...]]
+
+
+def _forward(job: FieldJob, given: Given, train: bool) -> tuple[list[_States], Tensor | None]:
+    gates = rows_of(Convolution(given.weight, given.bias)(channels_last(given.x)))
+    return forward(job, gates, [s.contiguous() for s in given.states], _Weights.of(given), train)
+
+
 class _Recur(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, job: FieldJob, n_states: int, gates: Tensor, *tensors: Tensor | None) -> tuple[Tensor, ...]:
-        w = _Weights.of(tensors[n_states:])
-        initial = [s.contiguous() for s in tensors[:n_states] if s is not None]
-        states, saved = forward(job, rows_of(gates), initial, w, True)
-        ctx.job, ctx.n_states = job, n_states
-        ctx.save_for_backward(saved, *initial, *(s.memory for s in states), *tensors[n_states:])
+    def forward(ctx: Any, job: FieldJob, again: Callable[[Given], Results], n: int, *flat: Any) -> tuple[Tensor, ...]:
+        states, saved = _forward(job, Given.of(flat, n), True)
+        ctx.job, ctx.again, ctx.n_states, ctx.n_flat = job, again, n, len(flat)
+        ctx.save_for_backward(*flat, *(s.memory for s in states), saved)
         ctx.set_materialize_grads(False)
         # y is a view of its own: the object that is returned must not be one that backward holds
-        return states[0].rows.view(-1, *initial[0].shape[1:]), *(s.final() for s in states)
+        return states[0].rows.view(-1, *states[0].initial.shape[1:]), *(s.final() for s in states)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gy: Tensor | None, *finals: Tensor | None) -> tuple[Any, ...]:
-        n, (saved, *tensors) = ctx.n_states, ctx.saved_tensors
-        states = [_States(ctx.job, i, m, True) for i, m in zip(tensors[:n], tensors[n : 2 * n], strict=True)]
-        steps = _Backward(ctx.job, states, saved, _Weights.of(tensors[2 * n :]))
-        needs = ctx.needs_input_grad[3:]
-        d_states = steps.run(None if gy is None else gy.contiguous(), finals, any(needs[:n]))
-        groups = len(steps.groups)
-        d_weights, d_biases = steps.weights() if any(needs[n:-1]) else ([None] * groups, [None] * groups)
-        return None, None, image_of(steps.d_gates, ctx.job.spatial), *d_states, *d_weights, *d_biases, steps.vectors()
+        flat, (*memories, saved) = ctx.saved_tensors[: ctx.n_flat], ctx.saved_tensors[ctx.n_flat :]
+        needs, n = ctx.needs_input_grad[3:], ctx.n_states
+        if torch.is_grad_enabled():  # somebody will differentiate these gradients
+            return None, None, None, *_differentiable(ctx.again, flat, n, needs, (gy, *finals))
+        given = Given.of(flat, n)
+        states = [_States(ctx.job, i.contiguous(), m, True) for i, m in zip(given.states, memories, strict=True)]
+        steps = _Backward(ctx.job, states, saved, _Weights.of(given))
+        d_states = steps.run(None if gy is None else gy.contiguous(), finals, any(needs[3 : 3 + n]))
+        d_weights, d_biases = steps.weights()
+        d, image, input_product = (
+            image_of(steps.d_gates, ctx.job.spatial),
+            channels_last(given.x),
+            Convolution(given.weight, given.bias),
+        )
+        d_x = input_product.back(d, image) if needs[0] else None
+        d_input = input_product.weight_gradients(d, image)
+        return None, None, None, d_x, *d_input, *d_states, *d_weights, *d_biases, steps.vectors()
 
 
-def run(
-    job: FieldJob,
-    gates: Tensor,
-    states: Sequence[Tensor],
-    weights: Sequence[Tensor],
-    biases: Sequence[Tensor | None],
-    vectors: Tensor,
-) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Run a field kernel over packed sequences, with autograd.
+def _differentiable(
+    again: Callable[[Given], Results],
+    flat: Sequence[Tensor | None],
+    n_states: int,
+    needs: Sequence[bool],
+    gradients: Sequence[Tensor | None],
+) -> list[Tensor | None]:
+    """Gradients as `_Recur.backward` returns them, with a graph of their own."""
+    y, finals = again(Given.of(flat, n_states))
+    pairs = [(r, g) for r, g in zip((y, *finals), gradients, strict=True) if g is not None and r.requires_grad]
+    wanted = [t for t, need in zip(flat, needs, strict=True) if need and t is not None]
+    found = iter(
+        torch.autograd.grad([r for r, _ in pairs], wanted, [g for _, g in pairs], create_graph=True, allow_unused=True)
+    )
+    return [next(found) if need and t is not None else None for t, need in zip(flat, needs, strict=True)]
 
-    Args:
-        job: the kernel and the sequences' lengths.
-        gates: input products of all packed images [N, G * C, *spatial].
-        states: initial states by falling length, each [B, P, C] with P positions.
-        weights: of each operand's convolution, [n * C, C, *kernel].
-        biases: of each, [n * C] or None.
-        vectors: [V, 1, C], or [V, P, C] where each position has its own.
+
+def run(job: FieldJob, given: Given, again: Callable[[Given], Results]) -> Results:
+    """Run a field kernel over packed sequences, with autograd; `again` does the same by the reference.
 
     Returns:
         outputs [N, P, C] and the final states, each [B, P, C].
     """
-    tensors = (*states, *weights, *biases, vectors)
-    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (gates, *tensors)):
-        y, *finals = _Recur.apply(job, len(states), gates, *tensors)  # type: ignore[no-untyped-call]
+    flat = given.flat()
+    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in flat):
+        y, *finals = _Recur.apply(job, again, len(given.states), *flat)  # type: ignore[no-untyped-call]
         return y, tuple(finals)
-    w = _Weights.of((*weights, *biases, vectors))
-    found, _ = forward(job, rows_of(gates), [s.contiguous() for s in states], w, False)
+    found, _ = _forward(job, given, False)
     return found[0].rows, tuple(s.final() for s in found)

@@ -12,9 +12,9 @@ from torch import Tensor
 from gatework.cells.cell import Cell
 from gatework.cells.declarations import Extra, Matrix, Noise, Vector
 from gatework.compiler.build import BuildError
-from gatework.compiler.convolution import convolve, convolve_once
+from gatework.compiler.convolution import convolve
 from gatework.compiler.field import FieldJob, FieldKernel, field_kernel, image_of, rows_of
-from gatework.compiler.field_steps import run
+from gatework.compiler.field_steps import Given, Results, run
 from gatework.compiler.graph import Unsupported
 from gatework.compiler.launch import Backend
 from gatework.compiler.render.reference import Noises, StepInputs, loop
@@ -83,6 +83,8 @@ def _choose(
     cell: Cell, fields: Fields, params: Mapping[str, Tensor], channels: int, backend: Backend
 ) -> FieldKernel | None:
     """The kernel for a cell; None for the reference, which is said once with the reason."""
+    if backend != "cpp" and torch.compiler.is_compiling():  # the loop becomes part of the graph
+        return None
     try:
         _check(cell, fields.x, channels)
         return field_kernel(cell, fields.x.dtype)
@@ -109,19 +111,34 @@ def _check(cell: Cell, x: Tensor, channels: int) -> None:
         raise Unsupported("convolutions in heads are not compiled so far.")
 
 
-def _compiled(
-    cell: Cell, fields: Fields, params: Mapping[str, Tensor], kernel: FieldKernel
-) -> tuple[Tensor, tuple[Tensor, ...]]:
+def _compiled(cell: Cell, fields: Fields, params: Mapping[str, Tensor], kernel: FieldKernel) -> Results:
     facts, spatial = kernel.facts, fields.spatial
     job = FieldJob(kernel, spatial, len(fields.states[0]), fields.batch_sizes, fields.reverse, fields.zero_start)
-    weights, biases = zip(
-        *(_grouped(cell, params, facts.products[k : k + n]) for _, k, n in facts.operands), strict=True
-    )
+    groups = [_grouped(cell, params, facts.products[k : k + n]) for _, k, n in facts.operands]
     C = fields.states[0].shape[1]
     vectors = [params[key][cell.entry_names(key).index(name)].reshape(C, -1).t() for key, name in facts.vectors]
-    stacked = torch.stack(vectors) if vectors else fields.x.new_empty((0, 1, C))
-    gates = convolve_once(fields.x, params["weight_ih"], params.get("bias_ih"))
-    y, finals = run(job, gates, [rows_of(s) for s in fields.states], weights, biases, stacked)
+    given = Given(
+        fields.x,
+        params["weight_ih"],
+        params.get("bias_ih"),
+        tuple(rows_of(s) for s in fields.states),
+        tuple(weight for weight, _ in groups),
+        tuple(bias for _, bias in groups),
+        torch.stack(vectors) if vectors else fields.x.new_empty((0, 1, C)),
+    )
+
+    def again(given: Given) -> Results:
+        states = [image_of(s, spatial) for s in given.states]
+        products: dict[str, dict[str, Any]] = {key: {} for key in cell.arguments}
+        for (_, k, n), weight, bias in zip(facts.operands, given.weights, given.biases, strict=True):
+            parts = [None] * n if bias is None else bias.chunk(n)
+            for (key, name, _), w, b in zip(facts.products[k : k + n], weight.chunk(n), parts, strict=True):
+                products[key][name] = _Convolution(w, b, spatial, 1)
+        step = _Step(cell, given.weight, given.bias, products, dict(zip(facts.vectors, given.vectors, strict=True)))
+        y, finals = step.loop(replace(fields, x=given.x, states=states), C)
+        return rows_of(y), tuple(rows_of(f) for f in finals)
+
+    y, finals = run(job, given, again)
     return image_of(y, spatial), tuple(image_of(f, spatial) for f in finals)
 
 
@@ -162,48 +179,65 @@ class _Convolution(Applied):
         return rows_of(convolve(images, self.weight, self.bias, self.groups)).flatten(0, 1)
 
 
-def _reference(
-    cell: Cell, fields: Fields, params: Mapping[str, Tensor], channels: int
-) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """The reference's loop, with positions as rows of the batch: b * P + p."""
-    spatial, states = fields.spatial, [rows_of(s).flatten(0, 1) for s in fields.states]
-    I, P = fields.x.shape[1], torch.Size(spatial).numel()  # noqa: E741
-    fixed: dict[str, dict[str, Any]] = {}
+def _reference(cell: Cell, fields: Fields, params: Mapping[str, Tensor], channels: int) -> Results:
+    products: dict[str, dict[str, Any]] = {}
     for key in cell.arguments:
         if isinstance(cell.declared[key], Matrix):
-            groups = cell.heads_of(key, channels, I)
+            groups = cell.heads_of(key, channels, fields.x.shape[1])
             blocks = {name: _block(cell, params, key, name) for name in matrix_names(cell, key)}
-            fixed[key] = {name: _Convolution(w, b, spatial, groups) for name, (w, b) in blocks.items()}
-    order = None
-    if fields.order is not None:
-        order = (fields.order[:, None] * P + torch.arange(P, device=fields.order.device)).flatten()
-    noises = Noises(cell, channels, I, fields.seed, order, states[0])
-    y, finals = loop(
-        cell, _inputs(cell, fields, params, gate_widths(cell, channels, I)), fixed, noises, states, fields.reverse
-    )
-
-    def image(rows: Tensor) -> Tensor:
-        return image_of(rows.view(-1, P, rows.shape[1]), spatial)
-
-    return image(y), tuple(image(f) for f in finals)
+            products[key] = {name: _Convolution(w, b, fields.spatial, groups) for name, (w, b) in blocks.items()}
+    vectors = {}
+    for key, name, declared in cell.entries(Vector):
+        vector = params[key][declared.names.index(name)]
+        vectors[key, name] = vector[None] if vector.dim() == 1 else vector.flatten(1).t()
+    step = _Step(cell, params.get("weight_ih"), params.get("bias_ih"), products, vectors)
+    return step.loop(fields, channels)
 
 
-def _inputs(cell: Cell, fields: Fields, params: Mapping[str, Tensor], widths: Sequence[int]) -> Iterator[StepInputs]:
-    """Each step's position, input products, and what else it takes, with positions as rows."""
-    x, P = rows_of(fields.x), torch.Size(fields.spatial).numel()
-    products = rows_of(convolve(fields.x, params["weight_ih"], params.get("bias_ih"))) if widths else x[..., :0]
-    first = 0
-    for t, n in enumerate(fields.batch_sizes):
-        images = slice(first, first + n)
-        gates = torch.split(products[images].flatten(0, 1), list(widths), 1) if widths else ()
-        given: dict[str, dict[str, Tensor]] = {}
-        for key, name, declared in cell.entries(Vector):
-            vector = params[key][declared.names.index(name)]
-            if vector.dim() > 1:  # one for each position
-                vector = vector.flatten(1).t().repeat(n, 1)
-            given.setdefault(key, {})[name] = vector
-        for key, name, _ in cell.entries(Extra):
-            assert fields.extra is not None
-            given.setdefault(key, {})[name] = fields.extra[f"{key}.{name}"][images].repeat_interleave(P, 0)
-        yield t, dict(zip(cell.gate_names, gates, strict=True)) | {"raw": x[images].flatten(0, 1)}, given
-        first += n
+@dataclass(frozen=True, eq=False)
+class _Step:
+    """A cell for the reference's loop, with positions as rows of the batch: b * P + p.
+
+    Attributes:
+        weight, bias: of the input's convolution, None for a cell without gates.
+        products: the matrices by declaration and name.
+        vectors: by declaration and name, [1, size], or [P, size] where each position has its own.
+    """
+
+    cell: Cell
+    weight: Tensor | None
+    bias: Tensor | None
+    products: Mapping[str, Mapping[str, _Convolution]]
+    vectors: Mapping[tuple[str, str], Tensor]
+
+    def loop(self, fields: Fields, channels: int) -> Results:
+        """Outputs [N, width, *spatial] and the final states [B, width, *spatial]."""
+        spatial, states = fields.spatial, [rows_of(s).flatten(0, 1) for s in fields.states]
+        I, P = fields.x.shape[1], torch.Size(spatial).numel()  # noqa: E741
+        order = None
+        if fields.order is not None:
+            order = (fields.order[:, None] * P + torch.arange(P, device=fields.order.device)).flatten()
+        noises = Noises(self.cell, channels, I, fields.seed, order, states[0])
+        inputs = self._inputs(fields, gate_widths(self.cell, channels, I))
+        y, finals = loop(self.cell, inputs, self.products, noises, states, fields.reverse)
+
+        def image(rows: Tensor) -> Tensor:
+            return image_of(rows.view(-1, P, rows.shape[1]), spatial)
+
+        return image(y), tuple(image(f) for f in finals)
+
+    def _inputs(self, fields: Fields, widths: list[int]) -> Iterator[StepInputs]:
+        """Each step's position, input products, and what else it takes."""
+        x, P, first = rows_of(fields.x), torch.Size(fields.spatial).numel(), 0
+        products = x if self.weight is None else rows_of(convolve(fields.x, self.weight, self.bias))
+        for t, n in enumerate(fields.batch_sizes):
+            images = slice(first, first + n)
+            gates = torch.split(products[images].flatten(0, 1), widths, 1) if widths else ()
+            given: dict[str, dict[str, Tensor]] = {}
+            for (key, name), vector in self.vectors.items():
+                given.setdefault(key, {})[name] = vector.repeat(n, 1) if len(vector) > 1 else vector[0]
+            for key, name, _ in self.cell.entries(Extra):
+                assert fields.extra is not None
+                given.setdefault(key, {})[name] = fields.extra[f"{key}.{name}"][images].repeat_interleave(P, 0)
+            yield t, dict(zip(self.cell.gate_names, gates, strict=True)) | {"raw": x[images].flatten(0, 1)}, given
+            first += n
