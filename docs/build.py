@@ -1,4 +1,4 @@
-"""Writes the documents that are made from the code: docs/cells.md and docs/settings.md.
+"""Writes the documents that are made from the code: docs/cells.md, docs/compiler.md and docs/settings.md.
 
 python docs/build.py            write
 python docs/build.py --check    end with code 1 where a document is not what the code says
@@ -6,11 +6,11 @@ python docs/build.py --check    end with code 1 where a document is not what the
 
 from __future__ import annotations
 
-import ast
 import inspect
 import sys
-import textwrap
 from pathlib import Path
+
+import kernel_page
 
 from gatework.cells import Cell, catalogue, find
 from gatework.cells.declarations import Extra
@@ -44,21 +44,14 @@ def cell_page(name: str, kind: type[Cell]) -> str:
         "options": [f"`{option}={getattr(cell, option)!r}`" for option in cell.options],
     }
     listed = "; ".join(f"{title} {', '.join(names)}" for title, names in parts.items() if names)
-    return "\n".join([f"## {name}", "", about, "", f"{listed}.", "", "```text", _body(kind), "```", ""])
+    listed += f". Kernel class {kernel_page.kinds()[name]}"
+    return "\n".join([f"## {name}", "", about, "", f"{listed}.", "", "```text", kernel_page.body(kind), "```", ""])
 
 
 def _with_size(cell: Cell, kind: str, name: str) -> str:
     """`h`, or `z` [1] where the width is not H."""
     size = str(cell.expression(kind, name))
     return f"`{name}`" if size == "H" else f"`{name}` [{size}]"
-
-
-def _body(kind: type[Cell]) -> str:
-    """A class without its docstring: declarations, then methods."""
-    source = textwrap.dedent(inspect.getsource(kind))
-    docstring = ast.parse(source).body[0].body[0]  # type: ignore[attr-defined]
-    lines = source.splitlines()
-    return "\n".join([lines[0], *lines[docstring.end_lineno + 1 :]])
 
 
 def settings_table(name: str) -> str:
@@ -74,7 +67,11 @@ def documents() -> dict[Path, str]:
     """Each document's path and the text it should have."""
     cells = [CELLS, *(cell_page(name, cell) for name, cell in catalogue().items())]
     settings = [SETTINGS, *(f"## {name}\n\n{about}\n\n{settings_table(name)}\n" for name, about in tasks().items())]
-    return {DOCS / "cells.md": "\n".join(cells), DOCS / "settings.md": "\n".join(settings)}
+    return {
+        DOCS / "cells.md": "\n".join(cells),
+        DOCS / "compiler.md": kernel_page.page(),
+        DOCS / "settings.md": "\n".join(settings),
+    }
 
 
 def main() -> int:
