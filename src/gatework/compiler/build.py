@@ -116,7 +116,8 @@ def cache_folder() -> Path:
 class Kernel:
     """A loaded kernel.  `forward` and `backward` take the address of a filled call and return 0, or 1 out of memory.
 
-    `backward` is None for weights of eight bits.
+    `backward` is None for weights of eight bits.  `together` takes one of the two, the address of an array of calls'
+    addresses and their number, and runs each call on a thread.
     """
 
     key: str
@@ -124,6 +125,7 @@ class Kernel:
     source: Path
     forward: Any
     backward: Any
+    together: Any
 
 
 _loaded: dict[str, Kernel] = {}
@@ -262,8 +264,9 @@ def _open(key: str, path: Path, facts: Facts | StagedFacts) -> Kernel:
     forward, backward = library.gatework_forward, getattr(library, "gatework_backward", None)
     for function in (forward, backward) if backward else (forward,):
         function.argtypes, function.restype = [ctypes.c_void_p], ctypes.c_int
+    library.gatework_together.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64]
     _lend_threads(library)
-    return Kernel(key, facts, path.with_suffix(".cpp"), forward, backward)
+    return Kernel(key, facts, path.with_suffix(".cpp"), forward, backward, library.gatework_together)
 
 
 def _lend_threads(library: ctypes.CDLL) -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from gatework.compiler.build import Kernel, machine
-from gatework.compiler.facts import Facts, StagedFacts
+from gatework.compiler.facts import StagedFacts
 from gatework.compiler.ragged import Ragged
 from gatework.compiler.render.cpp import CALL
 from gatework.errors import InputError
@@ -61,6 +61,11 @@ def scale_name(weight: str) -> str:
     return f"scale{weight.removeprefix('weight')}"
 
 
+def threads() -> int:
+    """Threads that a kernel may use: torch's, or one in a forked process, which OpenMP does not survive."""
+    return torch.get_num_threads() if os.getpid() == _home else 1
+
+
 @lru_cache(maxsize=256)
 def _fields(
     struct: tuple[tuple[str, str], ...], products: int, vectors: int, states: int, extras: int
@@ -92,7 +97,7 @@ class Call:
         put, at = self.values, self.at
         put[at["T"]], put[at["full_T"]], put[at["B"]], put[at["N"]] = sizes.T, sizes.full_T, sizes.B, sizes.N
         put[at["I"]], put[at["H"]], put[at["reverse"]] = sizes.I, sizes.H, job.reverse
-        put[at["threads"]] = torch.get_num_threads() if os.getpid() == _home else 1  # OpenMP does not survive a fork
+        put[at["threads"]] = threads()
         if ragged is not None:
             put[at["packed"]] = ragged.packed
             put[at["batch_sizes"]], put[at["offsets"]] = ragged.sizes.data_ptr(), ragged.offsets.data_ptr()
@@ -170,6 +175,15 @@ class Call:
             raise MemoryError("not enough memory for a kernel's buffers; use fewer or shorter sequences.")
 
 
+def run_at_once(kernel: Kernel, function: Any, calls: Sequence[Call]) -> None:
+    """Run calls of one kernel side by side, each on a thread of its own.  Raises MemoryError as `Call.run` does."""
+    for call in calls:
+        call.values[call.at["threads"]] = 1
+    addresses = array("q", [call.values.buffer_info()[0] for call in calls])
+    if kernel.together(function, addresses.buffer_info()[0], len(calls)):
+        raise MemoryError("not enough memory for a kernel's buffers; use fewer or shorter sequences.")
+
+
 def kept_shapes(kernel: Kernel, N: int, widths: Sequence[int], input_size: int, itemsize: int) -> list[tuple[int, ...]]:
     """Shapes of what forward keeps for backward; the real call and its shape rule under tracing both ask here.
 
@@ -216,6 +230,21 @@ def forward(
         from gatework.compiler import staged_call
 
         return staged_call.forward(job, x, states, params, train, extra, seed)
+    call, results = prepare_forward(job, x, states, params, train, extra, seed)
+    call.run(job.kernel.forward)
+    return results
+
+
+def prepare_forward(
+    job: Job,
+    x: Tensor,
+    states: Sequence[Tensor],
+    params: Mapping[str, Tensor],
+    train: bool,
+    extra: Mapping[str, Tensor],
+    seed: Tensor | None,
+) -> tuple[Call, list[Tensor]]:
+    """`forward` of a pointwise kernel up to its run: the call, and what that will fill."""
     H = states[0].shape[1]
     sizes = Sizes.of(job, x, H)
     call = Call(job, sizes, states)
@@ -238,8 +267,11 @@ def forward(
         call.tensor("saved", kept[0])
         for k, sequence in enumerate(kept[1:], 1):
             call.tensor("sequence", sequence, k)
-    call.run(job.kernel.forward)
-    return [y, *finals, *kept]
+    return call, [y, *finals, *kept]
+
+
+# of x, the states, the parameters and the extra inputs
+Gradients = tuple[Tensor | None, list[Tensor | None], list[Tensor | None], list[Tensor | None]]
 
 
 @dataclass(frozen=True)
@@ -262,7 +294,7 @@ def backward(
     wanted: Wanted,
     extra: Mapping[str, Tensor] = _NONE,
     seed: Tensor | None = None,
-) -> tuple[Tensor | None, list[Tensor | None], list[Tensor | None], list[Tensor | None]]:
+) -> Gradients:
     """Gradients of x, the states, the parameters and the extra inputs, from those of the outputs and final states."""
     if x.dtype == torch.bfloat16:
         return _backward_wide(job, x, states, params, results, gradients, wanted, extra, seed)
@@ -270,6 +302,23 @@ def backward(
         from gatework.compiler import staged_call
 
         return staged_call.backward(job, x, states, params, results, gradients, wanted, extra, seed)
+    call, found = prepare_backward(job, x, states, params, results, gradients, wanted, extra, seed)
+    call.run(job.kernel.backward)
+    return found
+
+
+def prepare_backward(
+    job: Job,
+    x: Tensor,
+    states: Sequence[Tensor],
+    params: Mapping[str, Tensor],
+    results: Sequence[Tensor],
+    gradients: Sequence[Tensor | None],
+    wanted: Wanted,
+    extra: Mapping[str, Tensor],
+    seed: Tensor | None,
+) -> tuple[Call, Gradients]:
+    """`backward` of a pointwise kernel up to its run: the call, and what that will fill."""
     H = states[0].shape[1]
     call = Call(job, Sizes.of(job, x, H), states)
     kept = results[1 + len(states) :]
@@ -299,8 +348,7 @@ def backward(
     for name, gradient in zip(extra, d_extra, strict=True):
         if gradient is not None:
             call.rows("d_extra", gradient, job.kernel.facts.extras.index(name))
-    call.run(job.kernel.backward)
-    return dx, d_states, d_params, d_extra
+    return call, (dx, d_states, d_params, d_extra)
 
 
 def _backward_wide(
@@ -313,7 +361,7 @@ def _backward_wide(
     wanted: Wanted,
     extra: Mapping[str, Tensor],
     seed: Tensor | None,
-) -> tuple[Tensor | None, list[Tensor | None], list[Tensor | None], list[Tensor | None]]:
+) -> Gradients:
     """`backward` in float32 of a kernel whose tensors are bfloat16."""
     first, last = [s.float() for s in states], [None if g is None else g.float() for g in gradients]
     weights, further = ({name: t.float() for name, t in tensors.items()} for tensors in (params, extra))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gatework.cells import Cell
+from gatework.compiler.both import recur_both
 from gatework.compiler.launch import Backend, recur
 from gatework.compiler.ragged import Ragged
 from gatework.nn.saving import Result, run_saving
@@ -42,27 +43,56 @@ def run_stack(
         outputs of the last layer, D * width of the first state wide, and the final states, each [L * D, B, width].
     """
     D, finals = module.num_directions, []
-    per_layer, cell, regularisers = [s.unbind(0) for s in states], module.running_cell, module.regularisers
-    outside = module.training and regularisers.outside
+    outside, per_layer = module.training and module.regularisers.outside, [s.unbind(0) for s in states]
     for layer in range(module.num_layers):
-        outputs = []
-        x = regularisers.drop_inputs(x, seeds[layer * D], ragged, batch_first) if outside else x
-        for direction in range(D):
-            k = layer * D + direction
-            params, seed = module.parameters_of(k), seeds[k] if seeds else None
-            if outside:
-                params = regularisers.drop_weights(params, seeds[k])
-            run = partial(_run, cell, batch_first, direction == 1, module.backend)
-            mine, reverse = [s[k] for s in per_layer], direction == 1
-            y, final = run_saving(run, module.save, x, mine, params, ragged, batch_first, reverse, extra, seed)
-            outputs.append(y)
-            finals.append(final)
-        x = outputs[0] if D == 1 else torch.cat(outputs, -1)
+        places = range(layer * D, layer * D + D)
+        x = module.regularisers.drop_inputs(x, seeds[places[0]], ragged, batch_first) if outside else x
+        params = [module.parameters_of(k) for k in places]
+        if outside:
+            params = [module.regularisers.drop_weights(p, seeds[k]) for p, k in zip(params, places, strict=True)]
+        first = [[s[k] for s in per_layer] for k in places]
+        own_seeds = [seeds[k] if seeds else None for k in places]
+        results = _layer(module, x, first, params, ragged, batch_first, extra, own_seeds)
+        finals += [final for _, final in results]
+        x = results[0][0] if D == 1 else torch.cat([y for y, _ in results], -1)
         if module.dropout and module.training and layer < module.num_layers - 1:
             x = nn.functional.dropout(x, module.dropout)
     if len(finals) == 1:
         return x, [f.unsqueeze(0) for f in finals[0]]
     return x, [torch.stack(parts) for parts in zip(*finals, strict=True)]
+
+
+def _layer(
+    module: Recurrent,
+    x: Tensor,
+    states: Sequence[Sequence[Tensor]],
+    params: Sequence[Mapping[str, Tensor]],
+    ragged: Ragged | None,
+    batch_first: bool,
+    extra: Mapping[str, Tensor],
+    seeds: Sequence[Tensor | None],
+) -> list[Result]:
+    """The directions of one layer, each with its own states, parameters and seed."""
+    cell, backend = module.running_cell, module.backend
+    if len(params) == 2 and module.save == "gates":
+        return recur_both(
+            cell, x, states, params, ragged=ragged, batch_first=batch_first, backend=backend, extra=extra, seeds=seeds
+        )
+    return [
+        run_saving(
+            partial(_run, cell, batch_first, k == 1, backend),
+            module.save,
+            x,
+            states[k],
+            params[k],
+            ragged,
+            batch_first,
+            k == 1,
+            extra,
+            seeds[k],
+        )
+        for k in range(len(params))
+    ]
 
 
 def _run(

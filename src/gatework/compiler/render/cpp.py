@@ -211,6 +211,14 @@ THREADS = """extern "C" void gatework_threads(void* start, void* rank, void* siz
     team_rank = (int (*)())rank;
     team_size = (int (*)())size;
 }
+extern "C" int gatework_together(int (*pass)(const void*), const int64_t* calls, int64_t n) {  // a thread for each call
+    std::atomic<int> failed{0};
+    on_team(n, [&](int rank, int size) {
+        for (int64_t i = rank; i < n; i += size)
+            if (pass((const void*)calls[i])) failed = 1;
+    });
+    return failed;
+}
 """
 
 
