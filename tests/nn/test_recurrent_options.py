@@ -134,3 +134,28 @@ def test_parametrised_weights():
     torch.testing.assert_close(y, expected)
     y.sum().backward()
     assert layer.parametrizations.weight_hh_l0.original0.grad.abs().sum() > 0
+
+
+def test_learned_initial_states():
+    layer = LSTM(I, 5, num_layers=2, bidirectional=True, learned_state=True, backend="reference")
+    names = {name for name, _ in layer.named_parameters()} - {
+        name for name, _ in LSTM(I, 5, 2, bidirectional=True).named_parameters()
+    }
+    assert names == {f"{state}0_l{k}{end}" for state in "hc" for k in (0, 1) for end in ("", "_reverse")}
+    x, given = torch.randn(4, 3, I), torch.randn(4, 5)
+    assert torch.equal(layer(x)[0], layer(x, (torch.zeros(4, 3, 5),) * 2)[0]), "they start as zeros"
+    with torch.no_grad():
+        for k, name in enumerate(("c0_l0", "c0_l0_reverse", "c0_l1", "c0_l1_reverse")):
+            getattr(layer, name).copy_(given[k])
+    state = torch.zeros(4, 3, 5), given[:, None].expand(4, 3, 5)
+    assert torch.equal(layer(x)[0], layer(x, state)[0])
+    packed = torch.nn.utils.rnn.pack_padded_sequence(x, [2, 4, 1], enforce_sorted=False)
+    torch.testing.assert_close(layer(packed)[0].data, layer(packed, state)[0].data)
+    torch.testing.assert_close(layer(x[:, 0])[0], layer(x)[0][:, 0])
+    layer(x)[0].sum().backward()
+    assert all(getattr(layer, name).grad.abs().sum() > 0 for name in names)
+    layer.reset_parameters()
+    assert (layer.c0_l1 == 0).all() and "learned_state=True" in repr(layer)
+    double = GRU(I, 5, learned_state=True, dtype=torch.float64, save="chunks")
+    double(torch.randn(4, 3, I, dtype=torch.float64))[0].sum().backward()
+    assert double.h0_l0.grad.abs().sum() > 0

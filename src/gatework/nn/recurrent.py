@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, overload
@@ -60,6 +61,8 @@ class Recurrent(nn.Module):
             arXiv:1512.05287.
         weight_drop: probability in [0, 1) of dropping elements of the recurrent matrices, once for each call, in
             training (DropConnect). arXiv:1708.02182.
+        learned_state: learn the state from which sequences start where a call gives none: parameters <state>0_l0, ...
+            [width], which start as zeros.
         save: what is kept for backward. "gates": everything, the fastest. "states": the layers' outputs; backward runs
             each layer forward once more. "chunks": states about every sqrt(T) steps, and backward runs one such chunk
             forward at a time, so that beside inputs and outputs memory grows with sqrt(T). All give equal gradients.
@@ -90,6 +93,7 @@ class Recurrent(nn.Module):
         recurrent_dropout: float = 0.0,
         variational_dropout: Rate = 0.0,
         weight_drop: float = 0.0,
+        learned_state: bool = False,
         save: Save = "gates",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
@@ -104,7 +108,7 @@ class Recurrent(nn.Module):
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout, self.bidirectional = bias, batch_first, float(dropout), bidirectional
         self.forget_bias, self.chrono, self.backend = forget_bias, chrono, check_backend(backend)
-        self.save = check_save(save)
+        self.save, self.learned_state = check_save(save), learned_state
         self.state_sizes = tuple(state_widths(self.cell, hidden_size, input_size))
         self.output_size = self.state_sizes[0]
         self._takes = self._further(input_size)
@@ -127,6 +131,9 @@ class Recurrent(nn.Module):
                     self.register_buffer(full, values)
                 else:
                     self.register_parameter(full, nn.Parameter(values))
+            for state, width in zip(self.cell.states if learned_state else (), self.state_sizes, strict=False):
+                initial = nn.Parameter(torch.zeros(width, device=device, dtype=dtype))
+                self.register_parameter(f"{state}0_l{layer}{suffix}", initial)
         self.reset_parameters()
 
     @property
@@ -163,6 +170,8 @@ class Recurrent(nn.Module):
         for k, names in enumerate(self._names):
             params = {name: getattr(self, full) for name, full, _ in names}
             start(self.cell, params, self.hidden_size, self.width_of(k), self.forget_bias, self.chrono)
+        for initial in itertools.chain(*self._initial_states()):
+            nn.init.zeros_(initial)
 
     @overload
     def forward(
@@ -302,7 +311,15 @@ class Recurrent(nn.Module):
 
     def _states(self, hx: State | None, B: int, like: Tensor) -> list[Tensor]:
         rows = self.num_layers * self.num_directions
+        if hx is None and self.learned_state:
+            return [torch.stack(each).unsqueeze(1).expand(-1, B, -1) for each in self._initial_states()]
         return check_states(self.cell, hx, [(rows, B, width) for width in self.state_sizes], like)
+
+    def _initial_states(self) -> list[list[Tensor]]:
+        """The learned states, of each state those of all layers and directions."""
+        states, ends = self.cell.states if self.learned_state else (), ("", "_reverse")[: self.num_directions]
+        places = [f"{layer}{end}" for layer in range(self.num_layers) for end in ends]
+        return [[getattr(self, f"{state}0_l{place}") for place in places] for state in states]
 
     @staticmethod
     def _pack_state(finals: Sequence[Tensor]) -> State:
@@ -321,6 +338,7 @@ class Recurrent(nn.Module):
             "dropout": 0.0,
             "bidirectional": False,
             "backend": "auto",
+            "learned_state": False,
             "save": "gates",
         }
         parts += [f"{key}={getattr(self, key)}" for key, value in defaults.items() if getattr(self, key) != value]

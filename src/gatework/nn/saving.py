@@ -68,7 +68,7 @@ def run_saving(
     T = len(ragged.batch_sizes) if ragged is not None and packed else x.shape[axis]
     transformed = torch._C._functorch.peek_interpreter_stack() is not None  # vmap, jvp: what is kept is theirs to say
     wanted = any(t.requires_grad for t in (x, *states, *params.values(), *extra.values()))
-    if T == 0 or transformed or not wanted:
+    if T == 0 or transformed or not wanted or x.device.type == "meta":
         return run(x, states, params, ragged, extra, seed)
     if torch.compiler.is_compiling():  # there the graph is one piece, and torch has its own way to compute it again
         result: Result = checkpoint(run, x, states, params, ragged, extra, seed, use_reentrant=False)
