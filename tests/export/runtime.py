@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import onnxruntime
+import pytest
 import torch
 from torch import Tensor
 
@@ -13,6 +13,7 @@ from gatework.export import Exported, to_onnx
 from gatework.nn import Recurrent
 from gatework.say import quiet
 
+onnxruntime = pytest.importorskip("onnxruntime")
 TOLERANCE = 1e-5  # what the project promises of ONNX in single precision
 
 
@@ -22,13 +23,13 @@ def exported(layer: Recurrent, **options: Any) -> Exported:
         return to_onnx(layer, tolerance=None, **options)
 
 
-def session(export: Exported) -> onnxruntime.InferenceSession:
+def session(export: Exported) -> Any:
     return onnxruntime.InferenceSession(export.model.SerializeToString(), providers=["CPUExecutionProvider"])
 
 
 def largest_difference(
     layer: Recurrent,
-    running: onnxruntime.InferenceSession,
+    running: Any,
     T: int,
     B: int,
     lengths: list[int] | None = None,

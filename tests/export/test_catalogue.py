@@ -12,8 +12,6 @@ from gatework.nn import Recurrent
 from tests.conformance.comparison import CELLS, EXAMPLES
 from tests.export.runtime import TOLERANCE, exported, largest_difference, session
 
-pytest.importorskip("onnxruntime")
-
 
 def further(cell: Cell, layer: Recurrent, *shape: int) -> dict[str, Tensor]:
     """Inputs of each step that a cell cannot do without; gaps, masks and flags are never negative."""

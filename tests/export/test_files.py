@@ -16,8 +16,6 @@ from gatework.errors import InputError, StorageError
 from gatework.export import ExportError, to_onnx
 from gatework.nn import LSTM, Recurrent
 
-pytest.importorskip("onnxruntime")
-
 
 def test_the_file_is_written_and_the_difference_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     export = to_onnx(LSTM(3, 5, num_layers=2), tmp_path / "model.onnx", states=True, lengths=True)
@@ -138,6 +136,11 @@ def test_a_step_that_cannot_be_written(cell: type[Cell], words: str, tmp_path: P
 def test_what_is_no_layer():
     with pytest.raises(InputError, match=r"not Linear; for a model with such layers in it use model_to_onnx"):
         to_onnx(torch.nn.Linear(3, 5))  # type: ignore[arg-type]
+
+
+def test_another_device():
+    with pytest.raises(InputError, match=r"the layer is on meta; .*layer.cpu\(\)"):
+        to_onnx(LSTM(3, 5, device="meta"))
 
 
 def test_half_precision():

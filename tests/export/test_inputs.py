@@ -11,8 +11,6 @@ from gatework.errors import InputError
 from gatework.nn import Recurrent
 from tests.export.runtime import TOLERANCE, exported, largest_difference, session
 
-pytest.importorskip("onnxruntime")
-
 
 class Decaying(Cell):
     """A per-step input that must be given, one with a default, one of its own width, and the position."""

@@ -14,8 +14,6 @@ from gatework.cells.rows import cumax, group_norm, layer_norm, rms_norm, straigh
 from gatework.nn import Recurrent
 from tests.export.runtime import TOLERANCE, exported, largest_difference, session
 
-pytest.importorskip("onnxruntime")
-
 
 def assigned(a: Tensor, b: Tensor) -> Tensor:
     c = a.clone()

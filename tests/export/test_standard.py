@@ -11,8 +11,6 @@ from gatework.cells.lstm import LSTM as LSTMCell
 from gatework.nn import GRU, LSTM, RNN, Recurrent
 from tests.export.runtime import TOLERANCE, exported, kinds, largest_difference, session
 
-pytest.importorskip("onnxruntime")
-
 
 class ResetBefore(Cell):
     state = "h"

@@ -74,13 +74,11 @@ def write_layer(writer: Writer, layer: Recurrent, given: Given, dtype: torch.dty
     nodes = []
     for row, directions in enumerate(directions_of(layer, dtype)):
         read = Sequences(x, extra, given.lengths, clock.positions)
-        if all(d.match is not None for d in directions):
-            standard = directions[0].match
+        if (match := directions[0].match) is not None:  # then all of them match: they share the cell
             x, last = _standard(writer, layer, row, directions, read, given.states)
-            nodes.append(f"layer {row}: {standard.standard.kind if standard else ''}")
         else:
             x, last = _scans(writer, layer, row, directions, read, given.states, clock)
-            nodes.append(f"layer {row}: Scan")
+        nodes.append(f"layer {row}: {match.standard.kind if match else 'Scan'}")
         for state, value in zip(finals, last, strict=True):
             state.append(value)
     y = writer.node("Transpose", x, perm=[1, 0, 2]) if swap else x

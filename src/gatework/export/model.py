@@ -17,8 +17,10 @@ from gatework.nn import Recurrent
 
 
 def dtype_of(layer: Recurrent) -> torch.dtype:
-    """The dtype of a layer's weights.  Raises InputError where runtimes do not take it."""
+    """The dtype of a layer's weights.  Raises InputError where runtimes do not take it, or they are not on the CPU."""
     dtype = next((p.dtype for p in layer.parameters()), torch.get_default_dtype())
+    if devices := {str(p.device) for p in layer.parameters() if p.device.type != "cpu"}:
+        raise InputError(f"the layer is on {devices.pop()}; an export is compared on the CPU. Move it: layer.cpu().")
     if dtype not in (torch.float32, torch.float64):
         raise InputError(f"the layer is {dtype}; ONNX is written in float32 or float64. Convert it: layer.float().")
     return dtype
@@ -70,5 +72,5 @@ def build(
         ir_version=IR_VERSION,
         opset_imports=[helper.make_opsetid("", OPSET)],
     )
-    onnx.checker.check_model(model)
+    onnx.checker.check_model(model, full_check=True)
     return model, result.nodes

@@ -9,8 +9,8 @@ import torch
 from torch.fx import Node
 
 from gatework.cells.declarations import Extra
+from gatework.export.body import write_step
 from gatework.export.direction import Direction, Sequences
-from gatework.export.loop import write_step
 from gatework.export.writer import Writer, value_info
 
 
@@ -42,9 +42,8 @@ def write_scan(writer: Writer, one: Direction, read: Sequences, states: Sequence
     if gates and leaves[0]:
         sizes = [_width(leaf) for leaf in one.step.leaves[:gates]]
         names = [f"x_{gate}" for gate in one.cell.gate_names]
-        leaves[:gates] = (
-            body.split("Split", leaves[0], body.ints(*sizes), to=names, axis=1) if gates > 1 else leaves[:1]
-        )
+        if gates > 1:
+            leaves[:gates] = body.split("Split", leaves[0], body.ints(*sizes), to=names, axis=1)
     news = write_step(body, one.step, [*leaves[: gates + 1], *olds, *leaves[gates + 1 :]])
     y = news[0]
     if read.lengths is not None:

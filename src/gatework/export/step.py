@@ -139,7 +139,7 @@ def _is_constant(step: Step, node: Node) -> bool:
 
 
 def _evaluated(step: Step, node: Node) -> Any:
-    if op_name(node) in ("rand", "rand_like", "randn", "randn_like", "bernoulli", "native_dropout"):
+    if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
         raise Unsupported(f"`{op_name(node)}` draws random numbers in `step`, which a file cannot hold.")
     args, kwargs = torch.fx.map_arg((node.args, node.kwargs), lambda n: step.constants[n])
     assert callable(node.target)

@@ -49,7 +49,7 @@ def build_whole(
         raise Unsupported("torch.onnx.export made no model.")
     proto: onnx.ModelProto = program.model_proto
     lines = _write_layers(proto, layers)
-    onnx.checker.check_model(proto)
+    onnx.checker.check_model(proto, full_check=True)
     return proto, lines
 
 
@@ -77,7 +77,7 @@ def _standing_in(layer: Recurrent, name: str) -> Iterator[None]:
         states = [] if hx is None else [hx] if isinstance(hx, Tensor) else list(hx)
         given = [] if lengths is None else [torch.as_tensor(lengths).to(torch.int64)]
         sequence, known = input.shape[:2], further_inputs(layer, [name.split(".")[-1] for name in extra or {}])
-        further = [_further(extra or {}, full, short, sequence) for full, (short, _) in known.items()]
+        further = [_further(extra or {}, full, short, sequence, input.dtype) for full, (short, _) in known.items()]
         B = sequence[0 if layer.batch_first else 1]
         rows = layer.num_layers * layer.num_directions
         shapes = [(*sequence, layer.output_size * layer.num_directions)]
@@ -99,11 +99,12 @@ def _standing_in(layer: Recurrent, name: str) -> Iterator[None]:
         del layer.forward
 
 
-def _further(extra: Mapping[str, Tensor], full: str, short: str, sequence: Sequence[Any]) -> Tensor:
+def _further(extra: Mapping[str, Tensor], full: str, short: str, sequence: Sequence[Any], dtype: torch.dtype) -> Tensor:
+    """An input of each step, laid out like x; masks and counts come as bools and whole numbers."""
     found = extra.get(full, extra.get(short))
     if found is None:
         raise InputError(f"a layer in the model needs its input {short!r} at each step; give extra={{{short!r}: ...}}.")
-    return found.reshape(*sequence, -1)
+    return found.reshape(*sequence, -1).to(dtype)
 
 
 def _kind(value: Any) -> str:

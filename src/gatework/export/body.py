@@ -1,4 +1,4 @@
-"""A cell's step as ONNX nodes, and the Scan over time that they are the body of."""
+"""A cell's traced step as ONNX nodes, operation by operation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RULES = POINTWISE | ROWS | LAYOUT
 def write_step(writer: Writer, step: Step, leaves: Sequence[str]) -> list[str]:
     """Write a traced step into `writer`'s graph; `leaves` are the names of its inputs there.
 
-    Products of constants with the same value become one product, cut apart after it.
+    Products of one value with several weights become one product, cut apart after it.
 
     Raises Unsupported for an operation that has no form in ONNX, by name.
     """
