@@ -26,6 +26,7 @@ SMOOTH = (
     "0.7 * {a} + 0.2",
     "{a}.detach() * 0.5 + 0.1 * {a}",
     "torch.full_like({a}, 0.3) * {a}",
+    "self.drop(torch.tanh({a}))",
     "{a}.clone().mul_(0.5).add_(0.25)",
 )
 KINKED = (
