@@ -170,7 +170,7 @@ class Recurrent(nn.Module):
         for k, names in enumerate(self._names):
             params = {name: getattr(self, full) for name, full, _ in names}
             start(self.cell, params, self.hidden_size, self.width_of(k), self.forget_bias, self.chrono)
-        for initial in itertools.chain(*self._initial_states()):
+        for initial in itertools.chain(*self.initial_states()):
             nn.init.zeros_(initial)
 
     @overload
@@ -312,10 +312,10 @@ class Recurrent(nn.Module):
     def _states(self, hx: State | None, B: int, like: Tensor) -> list[Tensor]:
         rows = self.num_layers * self.num_directions
         if hx is None and self.learned_state:
-            return [torch.stack(each).unsqueeze(1).expand(-1, B, -1) for each in self._initial_states()]
+            return [torch.stack(each).unsqueeze(1).expand(-1, B, -1) for each in self.initial_states()]
         return check_states(self.cell, hx, [(rows, B, width) for width in self.state_sizes], like)
 
-    def _initial_states(self) -> list[list[Tensor]]:
+    def initial_states(self) -> list[list[Tensor]]:
         """The learned states, of each state those of all layers and directions."""
         states, ends = self.cell.states if self.learned_state else (), ("", "_reverse")[: self.num_directions]
         places = [f"{layer}{end}" for layer in range(self.num_layers) for end in ends]
