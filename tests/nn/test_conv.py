@@ -102,10 +102,13 @@ def test_options(options: dict[str, object], initial: bool) -> None:
     conforms(layer, torch.randn(3, 4, 2, 4, 6).double(), initial)
 
 
-@pytest.mark.parametrize(("T", "B", "C", "field"), [(1, 1, 1, (1, 1)), (2, 1, 16, (1, 5)), (1, 3, 33, (4, 1))])
+@pytest.mark.parametrize(
+    ("T", "B", "C", "field"), [(1, 1, 1, (1, 1)), (2, 1, 16, (1, 5)), (1, 3, 33, (4, 1)), (2, 3, 16, (1, 1))]
+)
 def test_small_sizes(T: int, B: int, C: int, field: tuple[int, ...]) -> None:
     torch.manual_seed(0)
-    conforms(ConvLSTM2d(1, C, 3, dtype=torch.double, backend="cpp"), torch.randn(T, B, 1, *field).double())
+    layer, x = ConvLSTM2d(1, C, 3, dtype=torch.double, backend="cpp"), torch.randn(T, B, 1, *field).double()
+    conforms(layer, x, initial=B == 1)
 
 
 @pytest.mark.parametrize(("make", "field"), [(ConvLSTM1d, (9,)), (ConvLSTM3d, (3, 4, 5))])

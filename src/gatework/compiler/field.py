@@ -153,7 +153,7 @@ class FieldStep:
         self.values[self.at[name] + k] = 0 if tensor is None else tensor.data_ptr() + offset * tensor.itemsize
 
     def products(self, name: str, group: tuple[int, int, int], rows: Tensor, channels: int) -> None:
-        """Point at the products of one operand: rows [n, P, count * C], or one row for all positions."""
+        """Point at the products of one operand: rows [n, P, count * C], or one row again and again."""
         _, first, count = group
         for k in range(count):
             self.point(name, rows, first + k, k * channels)

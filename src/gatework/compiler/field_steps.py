@@ -99,9 +99,9 @@ def forward(
         olds = [s.old(k) for s in all_states]
         sums = []
         for group, run_one in zip(facts.operands, w.convolutions, strict=True):
-            if not k and job.zero_start:  # the bias alone, as one row for all positions
+            if not k and job.zero_start:  # the bias alone: rows without a distance between them
                 row = gates.new_zeros(len(run_one.weight)) if run_one.bias is None else run_one.bias
-                sums.append(row.expand(1, gates.shape[1], -1))
+                sums.append(row.expand(2, -1))
             else:
                 sums.append(rows_of(run_one(image_of(olds[group[0]], job.spatial))))
             step.products("sum", group, sums[-1], C)
