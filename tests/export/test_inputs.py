@@ -90,6 +90,18 @@ def test_batch_and_time_are_free_in_the_file():
     assert [d.dim_param or d.dim_value for d in x.type.tensor_type.shape.dim] == ["time", "batch", 3]
 
 
+@pytest.mark.parametrize("cell", ["lstm", "slstm"])
+def test_learned_initial_states(cell: str):
+    torch.manual_seed(15)
+    layer = Recurrent(cell, 3, 4, 2, bidirectional=True, learned_state=True, backend="reference").eval()
+    with torch.no_grad():
+        for states in layer.initial_states():
+            for state in states:
+                state.uniform_(0, 1)
+    assert largest_difference(layer, session(exported(layer)), 5, 3) <= TOLERANCE
+    assert largest_difference(layer, session(exported(layer, states=True)), 5, 3, states=True) <= TOLERANCE
+
+
 def test_a_file_streams_with_its_own_states():
     torch.manual_seed(10)
     layer = Recurrent("cifg", 3, 4, backend="reference").eval()

@@ -70,14 +70,15 @@ def write_layer(writer: Writer, layer: Recurrent, given: Given, dtype: torch.dty
         name: writer.node("Transpose", value, perm=[1, 0, 2]) if swap else value for name, value in given.extra.items()
     }
     extra |= _defaults(writer, layer, clock, extra, dtype)
+    states = _learned(writer, layer, clock) if given.states is None and layer.learned_state else given.states
     finals: list[list[str]] = [[] for _ in layer.cell.states]
     nodes = []
     for row, directions in enumerate(directions_of(layer, dtype)):
         read = Sequences(x, extra, given.lengths, clock.positions)
         if (match := directions[0].match) is not None:  # then all of them match: they share the cell
-            x, last = _standard(writer, layer, row, directions, read, given.states)
+            x, last = _standard(writer, layer, row, directions, read, states)
         else:
-            x, last = _scans(writer, layer, row, directions, read, given.states, clock)
+            x, last = _scans(writer, layer, row, directions, read, states, clock)
         nodes.append(f"layer {row}: {match.standard.kind if match else 'Scan'}")
         for state, value in zip(finals, last, strict=True):
             state.append(value)
@@ -160,6 +161,17 @@ class _Clock:
             shape = self.writer.node("Concat", *sizes, axis=0, to="shape")
             self._known[key] = self.writer.node("Expand", self.writer.number(value, dtype), shape, to="full")
         return self._known[key]
+
+
+def _learned(writer: Writer, layer: Recurrent, clock: _Clock) -> list[str]:
+    """The learned initial states, each [L * D, B, width]."""
+    found = []
+    for name, rows in zip(layer.cell.states, layer.initial_states(), strict=True):
+        values = torch.stack(rows).unsqueeze(1)
+        sizes = (writer.ints(values.shape[0]), clock.size(1), writer.ints(values.shape[2]))
+        shape = writer.node("Concat", *sizes, axis=0, to="shape")
+        found.append(writer.node("Expand", writer.constant(values, f"{name}_start"), shape, to=f"{name}_start"))
+    return found
 
 
 def _defaults(
