@@ -86,7 +86,8 @@ def _kernel(
     ):
         return None
     kernel = choose(cell, x, backend, others)
-    return kernel if kernel is not None and isinstance(kernel.facts, Facts) else None
+    fits = kernel is not None and isinstance(kernel.facts, Facts) and not kernel.facts.hoisted
+    return kernel if fits else None
 
 
 def _run(

@@ -202,7 +202,17 @@ def _key(name: str, content: str, dtype: torch.dtype) -> str:
     return f"{name}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:24]}"
 
 
-_TEXTS = ("sizes.py", "graph.py", "diagonal.py", "trace.py", "plan.py", "stages.py", "facts.py", "build.py")
+_TEXTS = (
+    "sizes.py",
+    "graph.py",
+    "diagonal.py",
+    "trace.py",
+    "plan.py",
+    "stages.py",
+    "facts.py",
+    "hoisting.py",
+    "build.py",
+)
 _TEXTS += ("render/operations.py", "render/rows.py", "render/cpp.py", "render/staged.py")
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gatework.compiler.build import Kernel, machine
 from gatework.compiler.facts import StagedFacts
+from gatework.compiler.hoisting import with_hoisted, without_hoisted
 from gatework.compiler.ragged import Ragged
 from gatework.compiler.render.cpp import CALL
 from gatework.errors import InputError
@@ -226,6 +227,7 @@ def forward(
     seed: Tensor | None = None,
 ) -> list[Tensor]:
     """Outputs, final states and, to train, what backward needs, in the shapes of `kept_shapes`."""
+    params = with_hoisted(job.kernel.facts.hoisted, job.kernel.facts.own_gates, params)
     if isinstance(job.kernel.facts, StagedFacts):
         from gatework.compiler import staged_call
 
@@ -298,6 +300,26 @@ def backward(
     """Gradients of x, the states, the parameters and the extra inputs, from those of the outputs and final states."""
     if x.dtype == torch.bfloat16:
         return _backward_wide(job, x, states, params, results, gradients, wanted, extra, seed)
+    hoisted = job.kernel.facts.hoisted
+    if not hoisted:
+        return _backward(job, x, states, params, results, gradients, wanted, extra, seed)
+    own = job.kernel.facts.own_gates
+    merged = with_hoisted(hoisted, own, params)
+    dx, d_states, d_params, d_extra = _backward(job, x, states, merged, results, gradients, wanted, extra, seed)
+    return dx, d_states, without_hoisted(hoisted, own, params, merged, d_params), d_extra
+
+
+def _backward(
+    job: Job,
+    x: Tensor,
+    states: Sequence[Tensor],
+    params: Mapping[str, Tensor],
+    results: Sequence[Tensor],
+    gradients: Sequence[Tensor | None],
+    wanted: Wanted,
+    extra: Mapping[str, Tensor],
+    seed: Tensor | None,
+) -> Gradients:
     if isinstance(job.kernel.facts, StagedFacts):
         from gatework.compiler import staged_call
 

@@ -101,7 +101,7 @@ def _facts(planned: Plan) -> list[str]:
     both = sum(s.gate is not None and s.product is not None for s in planned.slots)
     lines = [
         f"products in the loop: {products or 'none'}",
-        f"input products before it: {', '.join('x.' + g for g in cell.gate_names) or 'none'}",
+        f"input products before it: {_before(planned)}",
         f"saved for backward, each [N, H]: {'; '.join(map(describe, planned.saved)) or 'nothing'}; and the states",
     ]
     if planned.products:
@@ -110,9 +110,15 @@ def _facts(planned: Plan) -> list[str]:
     return lines
 
 
+def _before(planned: Plan | Staged) -> str:
+    hoisted = planned.traced.hoisted if isinstance(planned, Staged) else planned.hoisted
+    names = ["x." + gate for gate in planned.cell.gate_names] + [f"{key}.{name} @ x.raw" for key, name in hoisted]
+    return ", ".join(names) or "none"
+
+
 def _staged_facts(planned: Staged) -> list[str]:
-    traced, gates = planned.traced, ", ".join("x." + g for g in planned.cell.gate_names)
-    lines = [f"input products before the loop: {gates or 'none'}", "a step forward:"]
+    traced = planned.traced
+    lines = [f"input products before the loop: {_before(planned)}", "a step forward:"]
     for stage in planned.forward:
         if stage.nodes:
             lines.append(f"  on each row: {', '.join(n.name for n in stage.nodes)}")

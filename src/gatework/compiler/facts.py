@@ -9,7 +9,9 @@ from typing import Any
 
 from gatework.cells import sizes
 from gatework.cells.declarations import Extra, Matrix, Vector
+from gatework.cells.cell import Cell
 from gatework.compiler.graph import size_of
+from gatework.compiler.hoisting import Hoisted
 from gatework.compiler.plan import Plan
 from gatework.compiler.render.staged import StagedSource
 from gatework.compiler.stages import Staged
@@ -25,6 +27,8 @@ class Facts:
         vectors: of each vector its parameter's name and row.
         saved: values of [N, H] that forward leaves for backward.
         extras: further inputs of each step, by declaration and name.
+        hoisted: products of the raw input, whose matrices a call puts below those of the gates.
+        own_gates: the cell has gates of its own.
         same: the step needs I = H.
     """
 
@@ -32,6 +36,8 @@ class Facts:
     vectors: tuple[tuple[str, int], ...]
     saved: int
     extras: tuple[str, ...] = ()
+    hoisted: Hoisted = ()
+    own_gates: bool = True
     same: bool = False
 
     @classmethod
@@ -43,13 +49,19 @@ class Facts:
         )
         vectors = tuple((key, cell.declared[key].names.index(name)) for key, name in plan.vectors)
         extras = tuple(f"{key}.{name}" for key, name, _ in cell.entries(Extra))
-        return cls(products, vectors, len(plan.saved), extras, plan.same)
+        return cls(
+            products, vectors, len(plan.saved), extras, _hoisted(cell, plan.hoisted), bool(cell.gate_names), plan.same
+        )
 
     @classmethod
     def of_json(cls, value: Mapping[str, Any]) -> Facts:
         """Read what `to_json` wrote."""
-        products, vectors = (tuple(tuple(row) for row in value[key]) for key in ("products", "vectors"))
-        return cls(products, vectors, value["saved"], tuple(value["extras"]), value["same"])
+        products, vectors, hoisted = (
+            tuple(tuple(row) for row in value[key]) for key in ("products", "vectors", "hoisted")
+        )
+        return cls(
+            products, vectors, value["saved"], tuple(value["extras"]), hoisted, value["own_gates"], value["same"]
+        )
 
     def to_json(self) -> str:
         """As text."""
@@ -64,8 +76,6 @@ class Applied:
         weight, bias: names of its parameters.
         block: its position in them.
         rows, columns, heads: its sizes.
-        operand: the position of its operand among the saved values; -1 for the raw input.
-        slot: the position of its gradient.
     """
 
     weight: str
@@ -74,8 +84,6 @@ class Applied:
     rows: str
     columns: str
     heads: str
-    operand: int
-    slot: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,10 +92,11 @@ class StagedFacts:
 
     Attributes:
         products: in the kernel's order.
-        gates, states, saved, slots: sizes.
-        gate_slots: the gradient of each gate among the slots.
+        gates, states, saved: sizes.
         vectors: of each vector its parameter's name, its row in it and its size.
         extras: further inputs of each step, by declaration and name.
+        hoisted: products of the raw input, whose matrices a call puts below those of the gates.
+        own_gates: the cell has gates of its own.
         same: the step needs I = H.
         raw: the step reads the input itself.
     """
@@ -96,10 +105,10 @@ class StagedFacts:
     gates: tuple[str, ...]
     states: tuple[str, ...]
     saved: tuple[str, ...]
-    slots: tuple[str, ...]
-    gate_slots: tuple[int, ...]
     vectors: tuple[tuple[str, int, str], ...]
     extras: tuple[str, ...]
+    hoisted: Hoisted
+    own_gates: bool
     same: bool
     raw: bool
 
@@ -114,27 +123,25 @@ class StagedFacts:
         products = []
         for j in source.order:
             p = plan.products[j]
-            declared, applied = cell.declared[p.key], traced.applied[p.operand]
+            declared = cell.declared[p.key]
             assert isinstance(declared, Matrix)
             measured = (cell.measure(s, traced.sizes.hidden, traced.sizes.input) for s in _matrix_sizes(declared))
-            where = plan.saved.index(applied) if applied in plan.saved else -1
             names, block = matrix_parameter(cell, p.key), matrix_names(cell, p.key).index(p.name)
-            slot = plan.slots.index(traced.gradients["sum", j])
-            products.append(Applied(*names, block, *map(formula, measured), where, slot))
+            products.append(Applied(*names, block, *map(formula, measured)))
         vectors = []
         for key, name, declared in cell.entries(Vector):
             size = cell.measure(declared.size, traced.sizes.hidden, traced.sizes.input)
             vectors.append((key, declared.names.index(name), formula(size)))
-        gates = range(len(cell.gate_names))
+        gates = range(len(cell.gate_names) + len(traced.hoisted))
         return cls(
             products=tuple(products),
             gates=tuple(formula(size_of(plan.placeholders["gate", k])) for k in gates),
             states=tuple(formula(size_of(plan.placeholders["old", k])) for k in range(len(cell.states))),
             saved=tuple(formula(size_of(n)) for n in plan.saved),
-            slots=tuple(formula(size_of(n)) for n in plan.slots),
-            gate_slots=tuple(plan.slots.index(traced.gradients["gate", k]) for k in gates),
             vectors=tuple(vectors),
             extras=tuple(f"{key}.{name}" for key, name, _ in cell.entries(Extra)),
+            hoisted=_hoisted(cell, traced.hoisted),
+            own_gates=bool(cell.gate_names),
             same=plan.same,
             raw=source.reads_raw,
         )
@@ -144,6 +151,7 @@ class StagedFacts:
         """Read what `to_json` wrote."""
         fields = {key: tuple(v) if isinstance(v, list) else v for key, v in value.items() if key != "staged"}
         products = tuple(Applied(**row) for row in value["products"])
+        fields["hoisted"] = tuple(tuple(row) for row in value["hoisted"])
         return cls(**{**fields, "products": products, "vectors": tuple(tuple(row) for row in value["vectors"])})
 
     def to_json(self) -> str:
@@ -153,6 +161,13 @@ class StagedFacts:
     def hidden_size(self, widths: tuple[int, ...]) -> int:
         """H, from the widths of the states."""
         return widths[self.states.index("H")]
+
+
+def _hoisted(cell: Cell, hoisted: tuple[tuple[str, str], ...]) -> Hoisted:
+    return tuple(
+        (*matrix_parameter(cell, key), matrix_names(cell, key).index(name), len(matrix_names(cell, key)))
+        for key, name in hoisted
+    )
 
 
 def _matrix_sizes(declared: Matrix) -> tuple[sizes.Size, sizes.Size, sizes.Size]:

@@ -37,6 +37,7 @@ class Plan:
     Attributes:
         kind: the kernel class; "M1" is one grouped product on old states, then pointwise; "M1t" has further inputs or
             random numbers in each step; "D" has no product, and "S" is linear in its states besides.
+        hoisted: products of the raw input, which are gates after the cell's own.
         same: the step works only with I = H.
         products, vectors, graph: as traced; an operand is the position of a state.
         extras, noises: further inputs of each step and random numbers, which together are the "more" values.
@@ -53,6 +54,7 @@ class Plan:
     same: bool
     cell: Cell
     products: tuple[Product, ...]
+    hoisted: tuple[tuple[str, str], ...]
     vectors: tuple[tuple[str, str], ...]
     extras: tuple[Extra, ...]
     noises: tuple[Noise, ...]
@@ -128,6 +130,7 @@ def _pointwise(traced: Traced) -> Plan:
         same=traced.sizes.same,
         cell=cell,
         products=products,
+        hoisted=traced.hoisted,
         vectors=traced.vectors,
         extras=extras,
         noises=noises,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,33 +17,31 @@ from gatework.compiler.render.staged import STAGED_CALL
 
 @dataclass(frozen=True)
 class _Product:
-    """A product in numbers: its parameters' names, where it begins in them, its rows, where its gradient lies."""
+    """A product in numbers: its parameters' names, where it begins in them, its rows; whether its matrix came before."""
 
     weight: str
     bias: str
     first: int
     row: int
     rows: int
-    slot: int
+    again: bool
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Measured sizes of a kernel's calls, and where values begin in rows of memory.
+    """Measured sizes of a kernel's calls.
 
     Attributes:
-        saved, slots, vectors: lengths of rows of what forward saves, of gradients, and of the vectors' gradients.
-        gates: input products whose gradients lie side by side: first row of the weight, rows, beginning of the gradient.
+        saved: length of a row of what forward saves.
+        gates: whether there are input products.
         products: in the kernel's order.
-        entries: of each vector its parameter's name, its row there, its size and the beginning of its gradient.
+        entries: of each vector its parameter's name, its row there and its size.
     """
 
     saved: int
-    slots: int
-    vectors: int
-    gates: tuple[tuple[int, int, int], ...]
+    gates: bool
     products: tuple[_Product, ...]
-    entries: tuple[tuple[str, int, int, int], ...]
+    entries: tuple[tuple[str, int, int], ...]
 
 
 @lru_cache(maxsize=256)
@@ -54,27 +51,14 @@ def layout(facts: StagedFacts, H: int, I: int, itemsize: int) -> Layout:  # noqa
     def measure(formula: str) -> int:
         return sizes.evaluate(formula, {"H": H, "I": I}, "a kernel")
 
-    def beginnings(formulas: Sequence[str]) -> list[int]:
-        return list(itertools.accumulate((padded_size(measure(f), itemsize) for f in formulas), initial=0))
-
-    saved, slots = beginnings(facts.saved), beginnings(facts.slots)
-    vectors = beginnings([size for _, _, size in facts.vectors])
-    gates: list[tuple[int, int, int]] = []
-    row = 0
-    for formula, slot in zip(facts.gates, facts.gate_slots, strict=True):
-        size = measure(formula)
-        if gates and slots[slot] == gates[-1][2] + gates[-1][1]:
-            gates[-1] = (gates[-1][0], gates[-1][1] + size, gates[-1][2])
-        else:
-            gates.append((row, size, slots[slot]))
-        row += size
     products: list[_Product] = []
     for p in facts.products:
         rows, columns, heads = measure(p.rows), measure(p.columns), measure(p.heads)
-        begin = p.block * rows * columns // heads, p.block * rows
-        products.append(_Product(p.weight, p.bias, *begin, rows, slots[p.slot]))
-    entries = [(name, row, measure(f), at) for (name, row, f), at in zip(facts.vectors, vectors, strict=False)]
-    return Layout(saved[-1], slots[-1], vectors[-1], tuple(gates), tuple(products), tuple(entries))
+        again = any((q.weight, q.row) == (p.weight, p.block * rows) for q in products)
+        products.append(_Product(p.weight, p.bias, p.block * rows * columns // heads, p.block * rows, rows, again))
+    entries = tuple((name, row, measure(f)) for name, row, f in facts.vectors)
+    saved = sum(padded_size(measure(f), itemsize) for f in facts.saved)
+    return Layout(saved, bool(facts.gates), tuple(products), entries)
 
 
 def _begin(
@@ -95,7 +79,7 @@ def _begin(
         call.tensor("U", params[p.weight], k, p.first)
         if p.bias in params:
             call.tensor("b_hh", params[p.bias], k, p.row)
-    for k, (name, row, size, _) in enumerate(planned.entries):
+    for k, (name, row, size) in enumerate(planned.entries):
         call.tensor("vectors", params[name], k, row * size)
     return facts, planned, measured, call
 
@@ -143,8 +127,6 @@ def backward(
     call.further(job, extra, seed)
     kept = results[1 + len(states)]
     call.tensor("saved", kept)
-    totals = x.new_empty((planned.slots + planned.vectors,))
-    call.tensor("totals", totals)
     if gradients[0] is not None:
         call.rows("gy", gradients[0])
     dx = None
@@ -162,34 +144,31 @@ def backward(
     for name, d in zip(extra, d_extra, strict=True):
         if d is not None:
             call.rows("d_extra", d, facts.extras.index(name))
-    d_params: dict[str, Tensor | None] = dict.fromkeys(params)
+    d_params: list[Tensor | None] = [None] * len(params)
     if wanted.params:
-        d_params |= _room(planned, params, call)
+        d_params = _weight_gradients(planned, params, call)
     call.run(job.kernel.backward)
-    if wanted.params:
-        _sums(planned, totals, d_params)
-    return dx, d_states, list(d_params.values()), d_extra
+    return dx, d_states, d_params, d_extra
 
 
-def _room(planned: Layout, params: Mapping[str, Tensor], call: Call) -> dict[str, Tensor]:
-    """Room for the gradients of the parameters, which the kernel writes where it is a matrix."""
-    d = {name: torch.zeros_like(p) for name, p in params.items()}
-    if planned.gates:
-        call.tensor("dw_ih", d["weight_ih"])
+def _weight_gradients(planned: Layout, params: Mapping[str, Tensor], call: Call) -> list[Tensor | None]:
+    """Make room for the gradients of all parameters and point the fields to it."""
+    d = {name: torch.empty_like(p) for name, p in params.items()}
+    left = {name: p.shape[0] for name, p in params.items()}  # rows that the kernel does not write
+    for field, name in (("dw_ih", "weight_ih"), ("db_ih", "bias_ih")):
+        if planned.gates and name in d:
+            call.tensor(field, d[name])
+            left[name] = 0
     for k, p in enumerate(planned.products):
         call.tensor("dU", d[p.weight], k, p.first)
-    return d
-
-
-def _sums(planned: Layout, totals: Tensor, d: Mapping[str, Tensor | None]) -> None:
-    """Gradients of biases and vectors out of the kernel's sums."""
-    bias = d.get("bias_ih")
-    if bias is not None:
-        for row, size, at in planned.gates:
-            bias[row : row + size] = totals[at : at + size]
-    for p in planned.products:
-        bias = d.get(p.bias)
-        if bias is not None:
-            bias[p.row : p.row + p.rows] += totals[p.slot : p.slot + p.rows]
-    for name, row, size, at in planned.entries:
-        d[name][row] = totals[planned.slots + at : planned.slots + at + size]  # type: ignore[index]
+        left[p.weight] -= p.rows * (not p.again)
+        if p.bias in d:
+            call.tensor("db_hh", d[p.bias], k, p.row)
+            left[p.bias] -= p.rows * (not p.again)
+    for k, (name, row, size) in enumerate(planned.entries):
+        call.tensor("d_vectors", d[name], k, row * size)
+        left[name] -= 1
+    for name, rows in left.items():
+        if rows:
+            d[name].zero_()  # some of its matrices or vectors are never used by the step
+    return list(d.values())

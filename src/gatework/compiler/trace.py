@@ -57,6 +57,7 @@ class Traced:
             extra inputs of one number stand in the graph spread over the units, and operands have no gradient of their
             own: the caller adds that of the products to the old state's.
         products: the products in order of use.
+        hoisted: (declaration, name) of products of the raw input; they are "gate" values after those of the cell's gates.
         operands: what each group of products is applied to: a leaf, or None for a value computed in the step.
         leaves: what the graph is given: "gate", "old", "vector", "extra", "noise", "raw" and "sum" values, then the
             gradients of new states, "d_new", and of operands, "d_operand".
@@ -68,6 +69,7 @@ class Traced:
     sizes: Sizes
     pointwise: bool
     products: tuple[Product, ...]
+    hoisted: tuple[tuple[str, str], ...]
     operands: tuple[Value | None, ...]
     graph: Graph
     leaves: dict[Node, Value]
@@ -161,10 +163,22 @@ class _Record(TorchFunctionMode):
         return result
 
 
-def _record(cell: Cell, sizes: Sizes) -> tuple[_Record, tuple[Product, ...], tuple[Value | None, ...]]:
-    """Run a step once on sample values: its calls of torch, its products and what they are applied to."""
+@dataclass(frozen=True)
+class _Found:
+    """What one run of a step on sample values shows: its calls of torch, its products and what they are applied to."""
+
+    record: _Record
+    sizes: Sizes
+    products: tuple[Product, ...]
+    hoisted: tuple[tuple[str, str], ...]
+    operands: tuple[Value | None, ...]
+
+
+def _record(cell: Cell, sizes: Sizes) -> _Found:
+    """Run a step once on sample values."""
     leaves = {value: torch.full((BATCH, n), 0.5) for value, n in _leaf_sizes(cell, sizes).items()}
     products: list[Product] = []
+    hoisted: list[tuple[str, str]] = []
     operands: list[tuple[Tensor, Value | None]] = []
 
     def use(key: str, name: str, operand: Tensor) -> Tensor:
@@ -175,13 +189,16 @@ def _record(cell: Cell, sizes: Sizes) -> tuple[_Record, tuple[Product, ...], tup
                 f"cell {cell.name}: `{key}.{name} @ ...` is applied to shape {tuple(operand.shape)}; "
                 f"expected [B, {declared.columns}] = {(BATCH, columns)}."
             )
-        position = next((k for k, (known, _) in enumerate(operands) if known is operand), len(operands))
-        if position == len(operands):
-            operands.append((operand, next((value for value, leaf in leaves.items() if leaf is operand), None)))
-        products.append(Product(key, name, position))
+        if operand is leaves["raw", 0] and cell.heads_of(key, sizes.hidden, sizes.input) == 1:
+            hoisted.append((key, name))
+        else:
+            position = next((k for k, (known, _) in enumerate(operands) if known is operand), len(operands))
+            if position == len(operands):
+                operands.append((operand, next((value for value, leaf in leaves.items() if leaf is operand), None)))
+            products.append(Product(key, name, position))
         result = torch.full((BATCH, rows), 0.25)
-        record.leaf(result, f"product {len(products)}")
-        record.lines.append(f"{key}.{name} @ {record.name(operand)} -> product {len(products)}")
+        label = record.leaf(result, f"product {len(products)} {len(hoisted)}")
+        record.lines.append(f"{key}.{name} @ {record.name(operand)} -> {label}")
         return result
 
     with torch.no_grad(), _Record() as record:
@@ -189,15 +206,15 @@ def _record(cell: Cell, sizes: Sizes) -> tuple[_Record, tuple[Product, ...], tup
             record.leaf(leaf, f"{kind} {k}")
         new = _apply(cell, leaves, use)
         record.lines.append(f"return {[record.name(v) for v in new]}")
-    return record, tuple(products), tuple(value for _, value in operands)
+    return _Found(record, sizes, tuple(products), tuple(hoisted), tuple(value for _, value in operands))
 
 
-def _recorded(cell: Cell) -> tuple[Sizes, _Record, tuple[Product, ...], tuple[Value | None, ...]]:
+def _recorded(cell: Cell) -> _Found:
     """`_record` with the smallest sizes that the step takes."""
     error: RuntimeError | None = None
     for sizes in candidates(cell):
         try:
-            return (sizes, *_record(cell, sizes))
+            return _record(cell, sizes)
         except RuntimeError as e:
             error = error or e
     assert error is not None
@@ -211,10 +228,10 @@ def fingerprint(cell: Cell) -> str:
 
     Two cells with one fingerprint compile to one kernel. Takes about a millisecond and imports nothing.
     """
-    sizes, record, _, _ = _recorded(cell)
+    found = _recorded(cell)
     declared = [repr((key, d)) for key, d in cell.declared.items() if key in cell.arguments]
-    names = f"{cell.gate_names} {cell.states} {declared} {sizes}"
-    return hashlib.sha256("\n".join([names, *record.lines]).encode()).hexdigest()
+    names = f"{cell.gate_names} {cell.states} {declared} {found.sizes}"
+    return hashlib.sha256("\n".join([names, *found.record.lines]).encode()).hexdigest()
 
 
 def _untraceable(error: RuntimeError) -> Unsupported:
@@ -230,26 +247,28 @@ def trace(cell: Cell, pointwise: bool = True) -> Traced:
     Raises Unsupported, saying which operation, for a step that is more than pointwise work, operations over the units
     and products.
     """
-    sizes, record, products, operands = _recorded(cell)
-    traced = _trace_with(cell, sizes, products, operands, pointwise and _may_be_pointwise(cell, sizes, operands))
+    found = _recorded(cell)
+    traced = _trace_with(cell, found.sizes, found, pointwise and _may_be_pointwise(cell, found))
     if traced.pointwise and not _is_pointwise(traced):
-        traced = _trace_with(cell, sizes, products, operands, False)
-    if record.looks_at_shapes or any(is_row_operation(n) for n in traced.graph.nodes):
-        other = _trace_with(cell, next(candidates(cell, unlike=sizes)), products, operands, traced.pointwise)
-        give_numbers_formulas(traced.graph, sizes, other.graph, other.sizes)
+        traced = _trace_with(cell, found.sizes, found, False)
+    if found.record.looks_at_shapes or any(is_row_operation(n) for n in traced.graph.nodes):
+        other = _trace_with(cell, next(candidates(cell, unlike=found.sizes)), found, traced.pointwise)
+        give_numbers_formulas(traced.graph, traced.sizes, other.graph, other.sizes)
     return traced
 
 
-def _may_be_pointwise(cell: Cell, sizes: Sizes, operands: tuple[Value | None, ...]) -> bool:
+def _may_be_pointwise(cell: Cell, found: _Found) -> bool:
     """Whether every value has H units and every product is on an old state, as far as declarations tell."""
+    sizes = found.sizes
     wide = {n for (kind, _), n in _leaf_sizes(cell, sizes).items() if kind not in ("extra", "raw")}
     wide |= {n for (kind, _), n in _leaf_sizes(cell, sizes).items() if kind == "extra" and n != 1}
-    matrices = [(key, d) for key, _, d in cell.entries(Matrix)]
+    matrices = [(key, name, d) for key, name, d in cell.entries(Matrix)]
     square = all(
-        (str(d.rows), str(d.columns)) == ("H", "H") and cell.heads_of(key, sizes.hidden, sizes.input) == 1
-        for key, d in matrices
+        (str(d.rows), str(d.columns)) == ("H", "I" if (key, name) in found.hoisted else "H")
+        and cell.heads_of(key, sizes.hidden, sizes.input) == 1
+        for key, name, d in matrices
     )
-    return wide <= {sizes.hidden} and square and all(v is not None and v[0] == "old" for v in operands)
+    return wide <= {sizes.hidden} and square and all(v is not None and v[0] == "old" for v in found.operands)
 
 
 def _is_pointwise(traced: Traced) -> bool:
@@ -259,24 +278,30 @@ def _is_pointwise(traced: Traced) -> bool:
     return not raw and not any(is_row_operation(n) or size_of(n) not in (1, traced.sizes.hidden) for n in read)
 
 
-def _trace_with(
-    cell: Cell, sizes: Sizes, products: tuple[Product, ...], operands: tuple[Value | None, ...], pointwise: bool
-) -> Traced:
+def _trace_with(cell: Cell, sizes: Sizes, found: _Found, pointwise: bool) -> Traced:
     """Trace with given sizes.  A pointwise trace has extra inputs of one number a row spread over the units."""
     from torch.fx.experimental.proxy_tensor import make_fx
 
     leaves = _leaf_sizes(cell, sizes)
     if pointwise:
         leaves |= {value: sizes.hidden for value in leaves if value[0] == "extra"}
-    rows = [cell.measure(cell.declared[p.key].rows, sizes.hidden, sizes.input) for p in products]
+    products, operands, n_gates = found.products, found.operands, len(cell.gate_names)
+
+    def rows_of(key: str) -> int:
+        return cell.measure(cell.declared[key].rows, sizes.hidden, sizes.input)  # type: ignore[attr-defined]
+
+    leaves |= {("gate", n_gates + k): rows_of(key) for k, (key, _) in enumerate(found.hoisted)}
+    rows = [rows_of(p.key) for p in products]
     keys = [*leaves, *(("sum", k) for k in range(len(products)))]
 
     def step(*values: Tensor) -> tuple[Tensor, ...]:
         given = dict(zip(keys, values, strict=True))
         used: dict[int, Tensor] = {}
-        count = iter(range(len(products)))
+        count, outside = iter(range(len(products))), iter(range(n_gates, n_gates + len(found.hoisted)))
 
         def use(key: str, name: str, operand: Tensor) -> Tensor:
+            if operand is given["raw", 0] and (key, name) in found.hoisted:
+                return given["gate", next(outside)].clone()
             k = next(count)
             used.setdefault(products[k].operand, operand)
             return given["sum", k].clone()
@@ -302,21 +327,22 @@ def _trace_with(
     keys += [("d_new", k) for k in range(n_states)] + [("d_operand", k) for k in range(len(outputs) - n_states)]
     nodes = dict(zip([n for n in graph.nodes if n.op == "placeholder"], keys, strict=True))
     for node, value in nodes.items():
-        node._rename(_label(cell, products, value))
+        node._rename(_label(cell, found, value))
     results = iter(tidy(graph, sizes))
     new, applied = (tuple(itertools.islice(results, n)) for n in (n_states, len(outputs) - n_states))
     gradients = dict(zip(keys[: len(values)], results, strict=True))
-    return Traced(cell, sizes, pointwise, products, operands, graph, nodes, new, applied, gradients)
+    return Traced(cell, sizes, pointwise, products, found.hoisted, operands, graph, nodes, new, applied, gradients)
 
 
-def _label(cell: Cell, products: tuple[Product, ...], value: Value) -> str:
+def _label(cell: Cell, found: _Found, value: Value) -> str:
     kind, k = value
     if kind == "gate":
-        return f"x_{cell.gate_names[k]}"
+        own = len(cell.gate_names)
+        return f"x_{cell.gate_names[k]}" if k < own else "_".join((*found.hoisted[k - own], "raw"))
     if kind in ("old", "d_new"):
         return f"{'s' if kind == 'old' else 'd'}_{cell.states[k]}"
     if kind == "sum":
-        return f"{products[k].key}_{products[k].name}"
+        return f"{found.products[k].key}_{found.products[k].name}"
     declarations = {"vector": Vector, "extra": Extra, "noise": Noise}
     if kind in declarations:
         return "_".join(cell.entries(declarations[kind])[k][:2])

@@ -128,7 +128,7 @@ def cell_source(plan: Plan) -> str:
         for o in states
     ]
     counts = {
-        "GATES": len(plan.cell.gate_names),
+        "GATES": len(plan.cell.gate_names) + len(plan.hoisted),
         "PRODUCTS": len(products),
         "VECTORS": len(plan.vectors),
         "EXTRAS": len(plan.extras),

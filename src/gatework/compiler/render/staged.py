@@ -23,8 +23,9 @@ STAGED_CALL: tuple[tuple[str, str], ...] = (
     *((name, "PRODUCTS") for name in ("U", "b_hh")),
     ("vectors", "VECTORS"),
     *((name, "STATES") for name in ("first", "last")),
-    *((name, "") for name in ("gy", "gy_time", "gy_batch", "dx", "dx_time", "dx_batch", "dw_ih", "totals")),
-    ("dU", "PRODUCTS"),
+    *((name, "") for name in ("gy", "gy_time", "gy_batch", "dx", "dx_time", "dx_batch", "dw_ih", "db_ih")),
+    *((name, "PRODUCTS") for name in ("dU", "db_hh")),
+    ("d_vectors", "VECTORS"),
     *((name, "EXTRAS") for name in ("extra", "extra_time", "extra_batch", "d_extra", "d_extra_time", "d_extra_batch")),
     *((name, "STATES") for name in ("g_last", "d_first")),
 )

@@ -13,7 +13,7 @@ class Outer {
 
     // Columns of a source are gathered in blocks of tokens, so that one reading of them serves every entry.
     static long depth(long columns) {
-        const long n = FLOATS / room_for(padded(columns) / L);
+        const long n = FLOATS / (room_for(padded(columns) / L) + 1);
         return n < 64 ? 64 : n > MOST_TOKENS ? MOST_TOKENS : n;
     }
     static long room(long columns) { return depth(columns) * (room_for(padded(columns) / L) + 8) + 64; }
@@ -22,6 +22,7 @@ class Outer {
     template <class Rows> static void multiply(Rows rows, long columns, long tokens, const real* slots, long slots_wide,
                                                const Entry* entries, int count, real* scratch, int rank, int size) {
         constexpr int TALL = most_rows(4);
+        if (!columns) return;  // a layer without inputs
         const Panels panels((int)(padded(columns) / L));
         const long block = depth(columns);
         real* column = scratch + block * room_for(padded(columns) / L);

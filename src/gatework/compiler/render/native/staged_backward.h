@@ -125,10 +125,15 @@ struct StagedBackward {
             }
         }
     }
-    void add_totals(int size) {  // in a fixed order
+    void add_totals(int size) {  // gradients of biases and vectors: the threads' totals added in a fixed order
         for (int part = 1; rows_split && part < size; part++)
             for (long i = 0; i < totals_wide(); i++) totals[i] += totals[part * (totals_wide() + L) + i];
-        memcpy((real*)a.totals, totals, totals_wide() * sizeof(real));
+        for (int i = 0, row = 0; i < Cell::GATES; row += k.n[Cell::gate_size(i++)])
+            if (a.db_ih) memcpy((real*)a.db_ih + row, totals + k.slot_at[Cell::gate_slot(i)], k.n[Cell::gate_size(i)] * sizeof(real));
+        for (int j = 0; j < Cell::PRODUCTS; j++)
+            if (a.db_hh[j]) copy_row((real*)a.db_hh[j], totals + k.slot_at[Cell::product_slot(j)], k.n[Cell::rows(j)], Cell::again(j));
+        for (int i = 0; i < Cell::VECTORS; i++)
+            if (a.d_vectors[i]) memcpy((real*)a.d_vectors[i], totals + k.slot_at[Cell::SLOTS] + k.vector_at[i], k.n[Cell::vector_size(i)] * sizeof(real));
     }
 
     real* carry_row(int parity, int rank, long b) const { return carry[parity] + (rank * own + b) * k.state_at[Cell::STATES]; }
