@@ -1,0 +1,34 @@
+"""The C++ of fields and of our own convolution under AddressSanitizer and UndefinedBehaviorSanitizer."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.compiler.test_sanitizers import runtime
+
+
+@pytest.mark.slow
+def test_field_kernels_are_clean(tmp_path: Path, root: Path):
+    environment = {
+        **os.environ,
+        "LD_PRELOAD": f"{runtime('libasan.so')} {runtime('libubsan.so')}",
+        "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0:exitcode=99",  # Python itself never frees everything
+        "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+        "GATEWORK_CACHE": str(tmp_path / "cache"),
+        "PYTHONMALLOC": "malloc",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.compiler.sanitized_fields"],
+        env=environment,
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0 and "clean" in done.stdout, done.stdout[-2000:] + done.stderr[-6000:]
