@@ -13,20 +13,20 @@ INLINE V keep_or(V v, long left, V other) {  // lanes beyond the row count as `o
     for (int i = 0; i < L; i++) lane[i] = i;
     return pick(lane < (whole)left, v, other);
 }
-INLINE real sum_lanes(V v) {
-    real sum = 0;
-    UNROLL for (int i = 0; i < L; i++) sum += v[i];
-    return sum;
+// All lanes folded into one number, in halves.
+template <int S, int... I> INLINE V swapped(V v, Sequence<I...>) { return __builtin_shufflevector(v, v, (I ^ S)...); }
+template <int S = L / 2, class Fold> INLINE real fold_lanes(V v, Fold fold) {
+    if constexpr (S == 0) return v[0];
+    else return fold_lanes<S / 2>(fold(v, swapped<S>(v, typename Count<L>::type{})), fold);
 }
-INLINE real max_lanes(V v) {  // NaN wins
-    real most = v[0];
-    for (int i = 1; i < L; i++) most = v[i] > most || v[i] != v[i] ? v[i] : most;
-    return most;
+INLINE real sum_lanes(V v) {
+    return fold_lanes(v, [](V a, V b) __attribute__((always_inline)) { return a + b; });
+}
+INLINE real max_lanes(V v) {
+    return fold_lanes(v, [](V a, V b) __attribute__((always_inline)) { return vmax(a, b); });
 }
 INLINE real min_lanes(V v) {
-    real least = v[0];
-    for (int i = 1; i < L; i++) least = v[i] < least || v[i] != v[i] ? v[i] : least;
-    return least;
+    return fold_lanes(v, [](V a, V b) __attribute__((always_inline)) { return vmin(a, b); });
 }
 template <class Fold, class Lanes> static inline void fold_parts(real* to, const real* from, long n, long inner, V start, Fold fold, Lanes lanes) {
     for (long part = 0; part * inner < n; part++) {
