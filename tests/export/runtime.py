@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from gatework.cells.declarations import Extra
 from gatework.export import Exported, to_onnx
 from gatework.nn import Recurrent
 from gatework.say import quiet
@@ -57,6 +58,14 @@ def largest_difference(
     assert all(np.isfinite(r).all() for r in results)
     pairs = [(e.numpy(), r) for e, r in zip(expected, results, strict=True)]
     return max(float(np.abs(e - r).max(initial=0.0) / np.abs(e).max(initial=1.0)) for e, r in pairs)
+
+
+def further(layer: Recurrent, *shape: int) -> dict[str, Tensor]:
+    """Inputs of each step that a cell cannot do without; gaps, masks and flags are never negative."""
+    entries = [(name, d) for _, name, d in layer.cell.entries(Extra) if d.default is None]
+    dtype = next((p.dtype for p in layer.parameters()), torch.float32)
+    sizes = {name: layer.cell.measure(d.size, layer.hidden_size, layer.input_size) for name, d in entries}
+    return {name: torch.rand(*shape, size, dtype=dtype) for name, size in sizes.items()}
 
 
 def kinds(export: Exported) -> list[str]:

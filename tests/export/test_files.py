@@ -138,6 +138,27 @@ def test_what_is_no_layer():
         to_onnx(torch.nn.Linear(3, 5))  # type: ignore[arg-type]
 
 
+class Halving(Cell):
+    state = "h"
+    gates = ("a",)
+
+    def step(self, x, s, U):
+        return torch.tanh(x.a + U.a @ s.h).half().float()
+
+
+def test_a_type_that_is_not_written():
+    with pytest.raises(InputError, match=r"a value of the model is torch.float16; ONNX files are written with float32"):
+        to_onnx(Recurrent(Halving, 3, 5, backend="reference"))
+
+
+def test_a_model_that_the_runtime_does_not_take(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """ONNX Runtime has no LSTM in float64; the export knows that, so the knowledge is taken away."""
+    monkeypatch.setattr("gatework.export.direction.NODES_IN", (torch.float64,))
+    with pytest.raises(ExportError, match=r"ONNX Runtime does not run the model: .*GRU"):
+        to_onnx(Recurrent("gru", 3, 5, dtype=torch.float64, backend="reference"), tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_another_device():
     with pytest.raises(InputError, match=r"the layer is on meta; .*layer.cpu\(\)"):
         to_onnx(LSTM(3, 5, device="meta"))

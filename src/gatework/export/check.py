@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import torch
+from onnxruntime.capi import onnxruntime_pybind11_state as state
 from torch import Tensor, nn
 
+from gatework.export.exporting import ExportError
 from gatework.export.model import dtype_of, further_inputs
 from gatework.nn import Recurrent
 
 Case = tuple[list[Tensor], list[Tensor]]  # what goes in, in the file's order, and what the module makes of it
 _SHAPES = ((5, 3), (1, 1), (1, 4), (12, 1), (9, 5))  # T, B
+_REFUSALS = (state.Fail, state.InvalidGraph, state.NotImplemented, state.RuntimeException)
 _LONGER = (0, 1, 4)  # added to the free sizes of an example
 
 
@@ -23,16 +26,21 @@ def difference(data: bytes, cases: Iterable[Case]) -> float:
     """The largest difference between the results of a model in ONNX Runtime and those of its module.
 
     Relative to the largest result of its kind where that is above 1. Infinite where one of them is no number.
+
+    Raises ExportError where ONNX Runtime does not take the model.
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors alone
-    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    names = [value.name for value in session.get_inputs()]
     worst = 0.0
-    for given, expected in cases:
-        results = session.run(None, {name: value.numpy() for name, value in zip(names, given, strict=True)})
-        for truth, result in zip(expected, results, strict=True):
-            worst = max(worst, _distance(truth.numpy(), np.asarray(result)))
+    try:
+        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        names = [value.name for value in session.get_inputs()]
+        for given, expected in cases:
+            results = session.run(None, {name: value.numpy() for name, value in zip(names, given, strict=True)})
+            for truth, result in zip(expected, results, strict=True):
+                worst = max(worst, _distance(truth.numpy(), np.asarray(result)))
+    except _REFUSALS as error:
+        raise ExportError(f"ONNX Runtime does not run the model: {error}") from error
     return worst
 
 

@@ -60,6 +60,7 @@ class Direction:
         return dtype
 
 
+NODES_IN = (torch.float32,)  # what runtimes have the kernels of the standard nodes for
 Traces = dict[tuple[object, ...], Trace]
 
 
@@ -104,6 +105,5 @@ def direction(
     step = known[key].bind(weights)
     roles = [("gate", k) for k in range(gates)] + [("raw", 0)] + [("state", k) for k in range(len(widths))]
     plain = not further and set(widths) | set(sizes[:gates]) == {hidden_size}
-    # runtimes have the standard nodes' kernels in float32 alone
-    match = recognise(step, roles) if plain and dtype == torch.float32 else None
+    match = recognise(step, roles) if plain and dtype in NODES_IN else None
     return Direction(cell, params, tuple(widths), reverse, step, match)

@@ -81,6 +81,13 @@ def _clamp(op: Operation) -> str:
     return value
 
 
+def _erf(op: Operation, value: str) -> str:
+    """In float32, in which alone runtimes have it; the comparison that follows every export tells what that costs."""
+    if op.dtype == torch.float32:
+        return op.write("Erf", value)
+    return op.writer.cast(op.write("Erf", op.writer.cast(value, torch.float32)), op.dtype)
+
+
 def _gelu(op: Operation) -> str:
     x = op.tensor(0)
     if op.arg(1, "approximate", "none") == "tanh":
@@ -88,7 +95,7 @@ def _gelu(op: Operation) -> str:
         inner = op.write("Add", x, op.write("Mul", cube, op.number(0.044715)))
         share = op.write("Tanh", op.write("Mul", inner, op.number(math.sqrt(2 / math.pi))))
     else:
-        share = op.write("Erf", op.write("Mul", x, op.number(math.sqrt(0.5))))
+        share = _erf(op, op.write("Mul", x, op.number(math.sqrt(0.5))))
     return op.write("Mul", op.write("Mul", x, op.number(0.5)), op.write("Add", share, op.number(1.0)))
 
 
@@ -126,7 +133,7 @@ POINTWISE: dict[str, Rule] = {
     **each(
         "sigmoid:Sigmoid tanh:Tanh exp:Exp log:Log relu:Relu neg:Neg abs:Abs sqrt:Sqrt sin:Sin cos:Cos tan:Tan "
         "asin:Asin acos:Acos atan:Atan sinh:Sinh cosh:Cosh asinh:Asinh acosh:Acosh atanh:Atanh floor:Floor ceil:Ceil "
-        "round:Round sign:Sign sgn:Sign erf:Erf reciprocal:Reciprocal",
+        "round:Round sign:Sign sgn:Sign reciprocal:Reciprocal",
         chain,
     ),
     **each("isnan:IsNaN isinf:IsInf", lambda kind: lambda op: op.write(kind, op.tensor(0, op.type_of(0)))),
@@ -147,6 +154,7 @@ POINTWISE: dict[str, Rule] = {
     "trunc": lambda op: _truncated(op, op.tensor(0)),
     "clamp": _clamp,
     "where": _where,
+    "erf": lambda op: _erf(op, op.tensor(0)),
     "gelu": _gelu,
     "elu": _elu,
     "leaky_relu": _leaky,

@@ -99,6 +99,9 @@ def trace_step(
     first, second = ([n for n in module.graph.nodes if n.op != "output"] for module in modules)
     if [(n.op, str(n.target)) for n in first] != [(n.op, str(n.target)) for n in second]:
         raise Unsupported("`step` does other operations for a batch of 2 than for one of 3; ONNX needs one graph.")
+    for node in second:
+        if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
+            raise Unsupported(f"`{op_name(node)}` draws random numbers in `step`, which a file cannot hold.")
     (output,) = (n for n in modules[1].graph.nodes if n.op == "output")
     inputs = [n for n in second if n.op == "placeholder"]
     count = len(inputs) - len(weights)
@@ -139,8 +142,6 @@ def _is_constant(step: Step, node: Node) -> bool:
 
 
 def _evaluated(step: Step, node: Node) -> Any:
-    if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
-        raise Unsupported(f"`{op_name(node)}` draws random numbers in `step`, which a file cannot hold.")
     args, kwargs = torch.fx.map_arg((node.args, node.kwargs), lambda n: step.constants[n])
     assert callable(node.target)
     with torch.no_grad():

@@ -32,7 +32,7 @@ def onnx_type(dtype: torch.dtype) -> int:
     """ONNX's number for a dtype.  Raises InputError for one that is not written."""
     if dtype not in TYPES:
         known = ", ".join(str(t).removeprefix("torch.") for t in TYPES)
-        raise InputError(f"the model holds {dtype}; ONNX files are written with {known}. Convert it: model.float().")
+        raise InputError(f"a value of the model is {dtype}; ONNX files are written with {known}.")
     return int(TYPES[dtype])
 
 
