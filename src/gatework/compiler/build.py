@@ -117,7 +117,7 @@ class Kernel:
     """A loaded kernel.  `forward` and `backward` take the address of a filled call and return 0, or 1 out of memory.
 
     `backward` is None for weights of eight bits.  `together` takes one of the two, the address of an array of calls'
-    addresses and their number, and runs each call on a thread.
+    addresses, their number and that of threads, and runs each call on one thread.
     """
 
     key: str
@@ -274,7 +274,7 @@ def _open(key: str, path: Path, facts: Facts | StagedFacts) -> Kernel:
     forward, backward = library.gatework_forward, getattr(library, "gatework_backward", None)
     for function in (forward, backward) if backward else (forward,):
         function.argtypes, function.restype = [ctypes.c_void_p], ctypes.c_int
-    library.gatework_together.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64]
+    library.gatework_together.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64]
     _lend_threads(library)
     return Kernel(key, facts, path.with_suffix(".cpp"), forward, backward, library.gatework_together)
 

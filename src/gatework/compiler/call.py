@@ -177,11 +177,12 @@ class Call:
 
 
 def run_at_once(kernel: Kernel, function: Any, calls: Sequence[Call]) -> None:
-    """Run calls of one kernel side by side, each on a thread of its own.  Raises MemoryError as `Call.run` does."""
+    """Run calls of one kernel side by side, each on one thread.  Raises MemoryError as `Call.run` does."""
+    team = threads()
     for call in calls:
         call.values[call.at["threads"]] = 1
     addresses = array("q", [call.values.buffer_info()[0] for call in calls])
-    if kernel.together(function, addresses.buffer_info()[0], len(calls)):
+    if kernel.together(function, addresses.buffer_info()[0], len(calls), team):
         raise MemoryError("not enough memory for a kernel's buffers; use fewer or shorter sequences.")
 
 

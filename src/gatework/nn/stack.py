@@ -13,6 +13,7 @@ from gatework.cells import Cell
 from gatework.compiler.both import recur_both
 from gatework.compiler.launch import Backend, recur
 from gatework.compiler.ragged import Ragged
+from gatework.compiler.wavefront import run_layers
 from gatework.nn.saving import Result, run_saving
 
 if TYPE_CHECKING:
@@ -44,6 +45,15 @@ def run_stack(
     """
     D, finals = module.num_directions, []
     outside, per_layer = module.training and module.regularisers.outside, [s.unbind(0) for s in states]
+    plain = not (extra or seeds or (module.dropout and module.training)) and module.save == "gates"
+    if plain and D == 1 < module.num_layers:
+        places = range(module.num_layers)
+        first, params = [[s[k] for s in per_layer] for k in places], [module.parameters_of(k) for k in places]
+        found = run_layers(
+            module.running_cell, x, first, params, ragged=ragged, batch_first=batch_first, backend=module.backend
+        )
+        if found is not None:
+            return found[0], [torch.stack(parts) for parts in zip(*found[1], strict=True)]
     for layer in range(module.num_layers):
         places = range(layer * D, layer * D + D)
         x = module.regularisers.drop_inputs(x, seeds[places[0]], ragged, batch_first) if outside else x

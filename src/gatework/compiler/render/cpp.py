@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # Fields of the struct that a launch fills: name and how many (0: one number, else an array for each of these).
 CALL: tuple[tuple[str, str], ...] = (
     *((name, "") for name in ("T", "B", "I", "H", "N", "full_T", "reverse", "threads", "train", "packed")),
-    *((name, "") for name in ("batch_sizes", "offsets", "lengths", "order", "seed")),
+    *((name, "") for name in ("batch_sizes", "offsets", "lengths", "order", "seed", "progress", "awaits")),
     *((name, "") for name in ("x", "x_time", "x_batch", "y", "y_time", "y_batch", "w_ih", "b_ih", "w_scale", "saved")),
     *((name, "PRODUCTS") for name in ("U", "b_hh", "U_scale")),
     ("vectors", "VECTORS"),
@@ -211,9 +211,9 @@ THREADS = """extern "C" void gatework_threads(void* start, void* rank, void* siz
     team_rank = (int (*)())rank;
     team_size = (int (*)())size;
 }
-extern "C" int gatework_together(int (*pass)(const void*), const int64_t* calls, int64_t n) {  // a thread for each call
+extern "C" int gatework_together(int (*pass)(const void*), const int64_t* calls, int64_t n, int64_t threads) {
     std::atomic<int> failed{0};
-    on_team(n, [&](int rank, int size) {
+    on_team(n < threads ? n : threads, [&](int rank, int size) {
         for (int64_t i = rank; i < n; i += size)
             if (pass((const void*)calls[i])) failed = 1;
     });

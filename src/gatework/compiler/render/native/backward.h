@@ -33,6 +33,7 @@ struct Backward {
     void reserve(Arena& arena) {
         const long most = rows_split ? (a.B + team - 1) / team : a.B;
         chunk = steps_per_chunk(a, most, slot_row());
+        if (a.progress && chunk > SIDE_BY_SIDE) chunk = SIDE_BY_SIDE;
         tokens = chunk * most;
         per_thread = 2 * tokens + 8 * (most + 8) + TOKEN_BLOCK * 2;
         per_packed = TOKEN_BLOCK * (COLUMN_ROOM + 8) + 64;
@@ -99,10 +100,12 @@ struct Backward {
         for (long k = a.T; k > 0;) {
             const long stop = k > chunk ? k - chunk : 0, from = k;
             for (; k > stop; k--) {
+                await(a.awaits, a.T - k + 1);
                 step(share, p + 2 * tokens, room, total, k - 1);
                 if (!rows_split) barrier->wait(size);
             }
             if (a.dx && rows_split) input_gradient(share, p, stop, from);
+            announce(a.progress, a.T - stop);
         }
         first_states(share, p + 2 * tokens, room);
         barrier->wait(size);
@@ -375,4 +378,8 @@ struct Backward {
     }
 };
 
-extern "C" int gatework_backward(const Call* call) { return perform<Backward>(*call); }
+extern "C" int gatework_backward(const Call* call) {
+    const int failed = perform<Backward>(*call);
+    announce(call->progress, call->T);
+    return failed;
+}

@@ -38,6 +38,7 @@ struct Forward {
     void reserve(Arena& arena) {
         const long most = rows_split ? (a.B + team - 1) / team : a.B;
         chunk = steps_per_chunk(a, most, Cell::GATES * HW);
+        if (a.awaits && chunk > SIDE_BY_SIDE) chunk = SIDE_BY_SIDE;
         tokens = chunk * most;
         per_thread = 2 * tokens + (8 + Cell::STATES) * (most + 8);
         barrier = arena.take<Barrier>(1);
@@ -109,6 +110,7 @@ struct Forward {
         real* room = buffer + rank * (most + GROUP) * Cell::PRODUCTS * UV * L;
         for (long k = 0; k < a.T; k += chunk) {
             const long stop = k + chunk < a.T ? k + chunk : a.T;
+            await(a.awaits, stop);
             inputs(share, p, mine, k, stop);
             if (!rows_split) barrier->wait(size);
             const real* at = mine;
@@ -116,6 +118,7 @@ struct Forward {
                 const long n = share.count(steps.active(steps.time(s)));
                 step(share, p + 2 * tokens, at, room, s, n);
                 at += n * Cell::GATES * HW;
+                announce(a.progress, s + 1);
                 if (!rows_split) barrier->wait(size);
             }
         }
@@ -266,5 +269,7 @@ extern "C" int gatework_forward(const Call* call) {
         }
         return 0;
     }
-    return perform<Forward>(*call);
+    const int failed = perform<Forward>(*call);
+    announce(call->progress, call->T);  // whatever happened, nobody waits for ever
+    return failed;
 }

@@ -66,6 +66,9 @@ static long steps_per_chunk(const Call& a, long rows, long floats_per_token) {
     return n < 1 ? 1 : n > a.T ? a.T : n;
 }
 
+// The most of them where another layer's pass takes part, so that it does not wait long.
+constexpr long SIDE_BY_SIDE = 8;
+
 // Rows are divided where every thread gets enough of them to make up for reading all the weights; else units are.
 static bool split_rows(const Call& a, int team, long panels) { return team == 1 || panels < team || a.B >= 16 * team; }
 static int team_for(const Call& a, double flops_per_step, long panels) {

@@ -41,6 +41,17 @@ class Barrier {
     }
 };
 
+// Passes side by side where one reads what another writes: each counts the steps that it has done.
+static inline void announce(int64_t counter, long steps) {
+    if (counter) ((std::atomic<int64_t>*)counter)->store(steps, std::memory_order_release);
+}
+static inline void await(int64_t counter, long steps) {
+    for (int spins = 0; counter && ((std::atomic<int64_t>*)counter)->load(std::memory_order_acquire) < steps; spins++) {
+        if (spins < 4000) relax();
+        else sched_yield();
+    }
+}
+
 // work(rank, size) on up to `wanted` threads; `size` is what the runtime granted.
 template <class F> static void on_team(int wanted, F work) {
     if (wanted <= 1) return work(0, 1);
