@@ -121,20 +121,24 @@ class Recurrent(nn.Module):
         # of each layer and direction: (name in the cell, name in the module, shape)
         self._names: list[tuple[tuple[str, str, tuple[int, ...]], ...]] = []
         for k in range(num_layers * self.num_directions):
-            layer, suffix = k // self.num_directions, "_reverse" if k % self.num_directions else ""
-            self._check_widths(k)
-            shapes, fixed = parameter_shapes(self.cell, self.width_of(k), hidden_size, bias), buffer_names(self.cell)
-            self._names.append(tuple((n, f"{n}_l{layer}{suffix}", shape) for n, shape in shapes.items()))
-            for name, shape in shapes.items():
-                values, full = torch.empty(shape, device=device, dtype=dtype), f"{name}_l{layer}{suffix}"
-                if name in fixed:
-                    self.register_buffer(full, values)
-                else:
-                    self.register_parameter(full, nn.Parameter(values))
-            for state, width in zip(self.cell.states if learned_state else (), self.state_sizes, strict=False):
-                initial = nn.Parameter(torch.zeros(width, device=device, dtype=dtype))
-                self.register_parameter(f"{state}0_l{layer}{suffix}", initial)
+            self._register(k, device, dtype)
         self.reset_parameters()
+
+    def _register(self, k: int, device: torch.device | str | None, dtype: torch.dtype | None) -> None:
+        """Make the parameters of layer and direction k."""
+        end = f"_l{k // self.num_directions}{'_reverse' if k % self.num_directions else ''}"
+        self._check_widths(k)
+        shapes = parameter_shapes(self.cell, self.width_of(k), self.hidden_size, self.bias)
+        self._names.append(tuple((name, name + end, shape) for name, shape in shapes.items()))
+        for name, shape in shapes.items():
+            values = torch.empty(shape, device=device, dtype=dtype)
+            if name in buffer_names(self.cell):
+                self.register_buffer(name + end, values)
+            else:
+                self.register_parameter(name + end, nn.Parameter(values))
+        if self.learned_state:
+            for state, width in zip(self.cell.states, self.state_sizes, strict=True):
+                self.register_parameter(f"{state}0{end}", nn.Parameter(torch.zeros(width, device=device, dtype=dtype)))
 
     @property
     def num_directions(self) -> int:
