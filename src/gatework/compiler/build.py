@@ -27,9 +27,10 @@ import torch
 
 from gatework.cells.cell import Cell
 from gatework.compiler.facts import Facts, StagedFacts, facts_from_json, facts_of
+from gatework.compiler.graph import Unsupported
 from gatework.compiler.plan import plan
 from gatework.compiler.render.cpp import render, skeleton, tiles
-from gatework.compiler.trace import Unsupported, fingerprint
+from gatework.compiler.trace import fingerprint
 from gatework.errors import GateworkError
 from gatework.say import once
 
@@ -202,17 +203,9 @@ def _key(name: str, content: str, dtype: torch.dtype) -> str:
     return f"{name}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:24]}"
 
 
-_TEXTS = (
-    "sizes.py",
-    "graph.py",
-    "diagonal.py",
-    "trace.py",
-    "plan.py",
-    "stages.py",
-    "facts.py",
-    "hoisting.py",
-    "build.py",
-)
+# The compiler's own text, which every kernel depends on.
+_TEXTS: tuple[str, ...] = ("sizes.py", "graph.py", "decompose.py", "tidy.py", "size_numbers.py", "diagonal.py")
+_TEXTS += ("trace.py", "plan.py", "stages.py", "facts.py", "hoisting.py", "build.py")
 _TEXTS += ("render/operations.py", "render/rows.py", "render/cpp.py", "render/staged.py")
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from gatework.compiler.build import Kernel, machine
-from gatework.compiler.facts import StagedFacts
+from gatework.compiler.facts import Facts, StagedFacts
 from gatework.compiler.hoisting import with_hoisted, without_hoisted
 from gatework.compiler.ragged import Ragged
 from gatework.compiler.render.cpp import CALL
@@ -47,6 +47,7 @@ class Sizes:
 
     @classmethod
     def of(cls, job: Job, x: Tensor, H: int) -> Sizes:
+        """The shape of a call with input x."""
         ragged = job.ragged
         if ragged is not None and ragged.packed:
             T = len(ragged.batch_sizes)
@@ -136,24 +137,27 @@ class Call:
 
     def weights(self, job: Job, params: Mapping[str, Tensor], H: int) -> None:
         """Point the fields of weights, biases and vectors."""
+        facts = job.kernel.facts
+        assert isinstance(facts, Facts)
         if "weight_ih" in params:  # a cell may have no gates
             self.tensor("w_ih", params["weight_ih"])
         if "bias_ih" in params:
             self.tensor("b_ih", params["bias_ih"])
         if "scale_ih" in params:
             self.tensor("w_scale", params["scale_ih"])
-        for k, (weight, bias, block, _) in enumerate(job.kernel.facts.products):
+        for k, (weight, bias, block, _) in enumerate(facts.products):
             self.tensor("U", params[weight], k, block * H * H)
             if bias in params:
                 self.tensor("b_hh", params[bias], k, block * H)
             if (scale := scale_name(weight)) in params:
                 self.tensor("U_scale", params[scale], k, block * H)
-        for k, (name, block) in enumerate(job.kernel.facts.vectors):
+        for k, (name, block) in enumerate(facts.vectors):
             self.tensor("vectors", params[name], k, block * H)
 
     def weight_gradients(self, job: Job, params: Mapping[str, Tensor], H: int) -> list[Tensor | None]:
         """Make room for the gradients of all parameters and point the fields to it."""
         facts, written = job.kernel.facts, {"weight_ih", "bias_ih"}
+        assert isinstance(facts, Facts)
         d = {name: torch.empty_like(p) for name, p in params.items()}
         if "weight_ih" in d:
             self.tensor("dw_ih", d["weight_ih"])

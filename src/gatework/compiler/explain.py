@@ -9,8 +9,8 @@ import torch
 
 from gatework.cells import Cell, find
 from gatework.compiler.build import kernel_key, machine
-from gatework.compiler.launch import Refusal, kernel_or_refusal
 from gatework.compiler.graph import size_of
+from gatework.compiler.launch import Refusal, kernel_or_refusal
 from gatework.compiler.plan import Plan, describe, plan
 from gatework.compiler.render.cpp import cell_source, render
 from gatework.compiler.render.staged import StagedSource

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from gatework.cells import sizes
-from gatework.cells.declarations import Extra, Matrix, Vector
 from gatework.cells.cell import Cell
+from gatework.cells.declarations import Extra, Matrix, Vector
 from gatework.compiler.graph import size_of
 from gatework.compiler.hoisting import Hoisted
 from gatework.compiler.plan import Plan
@@ -50,17 +50,27 @@ class Facts:
         vectors = tuple((key, cell.declared[key].names.index(name)) for key, name in plan.vectors)
         extras = tuple(f"{key}.{name}" for key, name, _ in cell.entries(Extra))
         return cls(
-            products, vectors, len(plan.saved), extras, _hoisted(cell, plan.hoisted), bool(cell.gate_names), plan.same
+            products,
+            vectors,
+            len(plan.saved),
+            extras,
+            _hoisted(cell, plan.hoisted),
+            bool(cell.gate_names),
+            plan.same,
         )
 
     @classmethod
     def of_json(cls, value: Mapping[str, Any]) -> Facts:
         """Read what `to_json` wrote."""
-        products, vectors, hoisted = (
-            tuple(tuple(row) for row in value[key]) for key in ("products", "vectors", "hoisted")
-        )
+        rows: dict[str, Any] = {k: tuple(map(tuple, value[k])) for k in ("products", "vectors", "hoisted")}
         return cls(
-            products, vectors, value["saved"], tuple(value["extras"]), hoisted, value["own_gates"], value["same"]
+            rows["products"],
+            rows["vectors"],
+            value["saved"],
+            tuple(value["extras"]),
+            rows["hoisted"],
+            value["own_gates"],
+            value["same"],
         )
 
     def to_json(self) -> str:
@@ -149,7 +159,9 @@ class StagedFacts:
     @classmethod
     def of_json(cls, value: Mapping[str, Any]) -> StagedFacts:
         """Read what `to_json` wrote."""
-        fields = {key: tuple(v) if isinstance(v, list) else v for key, v in value.items() if key != "staged"}
+        fields: dict[str, Any] = {
+            key: tuple(v) if isinstance(v, list) else v for key, v in value.items() if key != "staged"
+        }
         products = tuple(Applied(**row) for row in value["products"])
         fields["hoisted"] = tuple(tuple(row) for row in value["hoisted"])
         return cls(**{**fields, "products": products, "vectors": tuple(tuple(row) for row in value["vectors"])})

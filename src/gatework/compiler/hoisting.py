@@ -56,7 +56,7 @@ def without_hoisted(
             found[name] = gradient[:begin] if own else torch.zeros_like(params[name])
         for entry in hoisted:
             rows = params[entry[0]].shape[0] // entry[3]
-            if (target := found.get(entry[column])) is not None:
+            if (target := found.get(str(entry[column]))) is not None:
                 _block(target, entry[2], entry[3]).add_(gradient[begin : begin + rows])
             begin += rows
     return [found[name] for name in params]

@@ -168,8 +168,8 @@ def _slots(d_gates: Sequence[Node], d_sums: Sequence[Node], products: tuple[Prod
 def cheapest_cut(traced: Traced, hidden: Iterable[Node], free: set[Node], gradients: Iterable[Node]) -> list[Node]:
     """The forward values, fewest numbers in all, that let backward do without `hidden` ones; near to their use.
 
-    Backward has the `free` values anyway. A minimum cut over the forward part of the graph, the capacity of a node being
-    the length of its row.
+    Backward has the `free` values anyway. A minimum cut over the forward part of the graph, each node of the capacity
+    of its row.
     """
     import networkx
 

@@ -17,7 +17,7 @@ from gatework.compiler.render.staged import STAGED_CALL
 
 @dataclass(frozen=True)
 class _Product:
-    """A product in numbers: its parameters' names, where it begins in them, its rows; whether its matrix came before."""
+    """A product in numbers: its parameters' names, where it begins in them, its rows; whether it came before."""
 
     weight: str
     bias: str
@@ -123,7 +123,7 @@ def backward(
     seed: Tensor | None,
 ) -> tuple[Tensor | None, list[Tensor | None], list[Tensor | None], list[Tensor | None]]:
     """Gradients of x, the states, the parameters and the extra inputs."""
-    facts, planned, measured, call = _begin(job, x, states, params)
+    facts, planned, _, call = _begin(job, x, states, params)
     call.further(job, extra, seed)
     kept = results[1 + len(states)]
     call.tensor("saved", kept)

@@ -36,7 +36,7 @@ class Staged:
     """A cell's kernel as stages, before it is written in any language.
 
     Attributes:
-        kind: "M2" with products on values of the step, "M1r" with operations over the units, else "M1x": other sizes, heads.
+        kind: "M2" with products on values of the step, "M1r" with operations over the units, else "M1x".
         traced: the graph.
         forward, backward: the stages of a step; a backward step begins with the gradients of the new states.
         saved: forward values that are written for backward, those that products were applied to first.

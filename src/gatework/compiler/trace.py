@@ -15,18 +15,11 @@ from torch.overrides import TorchFunctionMode, resolve_name
 from gatework.cells.cell import Cell
 from gatework.cells.declarations import Extra, Matrix, Noise, Vector
 from gatework.cells.sizes import Size
-from gatework.compiler.graph import (
-    CONSTANTS,
-    Unsupported,
-    decompositions,
-    give_numbers_formulas,
-    is_read,
-    is_row_operation,
-    op_name,
-    size_of,
-    tidy,
-)
+from gatework.compiler.decompose import decompositions
+from gatework.compiler.graph import CONSTANTS, Unsupported, is_read, is_row_operation, op_name, size_of
+from gatework.compiler.size_numbers import give_numbers_formulas
 from gatework.compiler.sizes import BATCH, Sizes, candidates
+from gatework.compiler.tidy import tidy
 from gatework.compiler.weights import Applied
 from gatework.errors import CellError
 
@@ -39,7 +32,7 @@ Value = tuple[str, int]
 
 @dataclass(frozen=True)
 class Product:
-    """`matrix @ operand` in a step: which declaration and name, and the position of its operand in `Traced.operands`."""
+    """`matrix @ operand` in a step: its declaration and name, and the position of its operand in `Traced.operands`."""
 
     key: str
     name: str
@@ -57,7 +50,7 @@ class Traced:
             extra inputs of one number stand in the graph spread over the units, and operands have no gradient of their
             own: the caller adds that of the products to the old state's.
         products: the products in order of use.
-        hoisted: (declaration, name) of products of the raw input; they are "gate" values after those of the cell's gates.
+        hoisted: (declaration, name) of products of the raw input; they are "gate" values after the cell's.
         operands: what each group of products is applied to: a leaf, or None for a value computed in the step.
         leaves: what the graph is given: "gate", "old", "vector", "extra", "noise", "raw" and "sum" values, then the
             gradients of new states, "d_new", and of operands, "d_operand".
@@ -112,8 +105,9 @@ def _leaf_sizes(cell: Cell, sizes: Sizes) -> dict[Value, int]:
         "old": [cell.expression("s", s) for s in cell.states],
         "raw": ["I"],
     }
-    for kind, declaration in (("vector", Vector), ("extra", Extra), ("noise", Noise)):
-        texts[kind] = [d.size for _, _, d in cell.entries(declaration)]
+    texts["vector"] = [d.size for _, _, d in cell.entries(Vector)]
+    texts["extra"] = [d.size for _, _, d in cell.entries(Extra)]
+    texts["noise"] = [d.size for _, _, d in cell.entries(Noise)]
     return {(kind, k): measure(text) for kind in _LEAVES for k, text in enumerate(texts[kind])}
 
 
@@ -183,6 +177,7 @@ def _record(cell: Cell, sizes: Sizes) -> _Found:
 
     def use(key: str, name: str, operand: Tensor) -> Tensor:
         declared = cell.declared[key]
+        assert isinstance(declared, Matrix)
         rows, columns = (cell.measure(text, sizes.hidden, sizes.input) for text in (declared.rows, declared.columns))
         if operand.shape != (BATCH, columns):
             raise CellError(

@@ -142,7 +142,7 @@ def _conversion(node: Node, value: Callable[[Any], str]) -> str:
 
 
 def expression(node: Node, value: Callable[[Any], str]) -> str:
-    """C++ of one pointwise operation; `value` gives that of its arguments.  Raises Unsupported without a form for it."""
+    """C++ of one pointwise operation; `value` gives that of its arguments.  Raises Unsupported for others."""
     name = op_name(node)
     if name == "pow":
         if not isinstance(node.args[1], int | float):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from gatework.compiler.graph import CONSTANTS, Unsupported, is_row_operation, op_name, operands, size_of
+from gatework.compiler.graph import CONSTANTS, Unsupported, arguments, is_row_operation, op_name, operands, size_of
 from gatework.compiler.render.operations import MASKS, constant, expression, number
 
 if TYPE_CHECKING:
@@ -138,8 +138,8 @@ class RowProgram:
                         raise Unsupported(f"`{op_name(node)}` of a constant or of noise is not compiled so far.")
                     if a in mine or not isinstance(self.given.get(a), Place):
                         self._temp(a)
-            if is_fold(node) and not self._in_loop(node.args[0]) and node.args[0] in mine:
-                self._temp(node.args[0])
+            if is_fold(node) and not self._in_loop(arguments(node)[0]) and arguments(node)[0] in mine:
+                self._temp(arguments(node)[0])
             for a in operands(node):
                 if self._in_loop(a) and self.phase[a] < self.phase[node] and size_of(node) > 1 and not is_fold(node):
                     self._temp(a)
@@ -158,9 +158,9 @@ class RowProgram:
 
     def _start(self, node: Node) -> list[str]:
         if is_fold(node):
-            return [
-                f"const V {self._name(node)} = splat({_FOLDS[op_name(node)][2]}(acc_{self._name(node)}));"
-            ] + self._write_number(node)
+            name = self._name(node)
+            made = f"const V {name} = splat({_FOLDS[op_name(node)][2]}(acc_{name}));"
+            return [made, *self._write_number(node)]
         if is_row_operation(node):
             return self._across(node)
         lines = []
@@ -225,7 +225,7 @@ class RowProgram:
             body += self._store(node, value(node), n)
         for node in loop.folds:
             neutral, fold, _ = _FOLDS[op_name(node)]
-            row = as_number(node.args[0], value(node.args[0]))
+            row = as_number(arguments(node)[0], value(arguments(node)[0]))
             accumulator = f"acc_{self._name(node)}"
             body.append(f"{accumulator} = {fold.format(accumulator, f'keep_or({row}, {n} - at, {neutral})')};")
         before = [f"V acc_{self._name(node)} = {_FOLDS[op_name(node)][0]};" for node in loop.folds]
@@ -255,7 +255,7 @@ class RowProgram:
         """An operation over the units of rows that lie in memory."""
         name, to, n = op_name(node), self._temp(node), self.table.text(size_of(node))
         rows = []
-        for a in node.args:
+        for a in arguments(node):
             if a in self.temps:
                 rows.append(self._temp(a))
             else:
@@ -264,7 +264,7 @@ class RowProgram:
                 rows.append(place.text)
         if name == "join":
             lines, start = [], "0"
-            for a, row in zip(node.args, rows, strict=True):
+            for a, row in zip(arguments(node), rows, strict=True):
                 size = self.table.text(size_of(a))
                 lines.append(f"memcpy({to} + {start}, {row}, {size} * sizeof(real));")
                 start += f" + {size}"
@@ -290,7 +290,7 @@ class RowProgram:
 
 def is_fold(node: Node) -> bool:
     """Whether a node is one number of a whole row: such work happens within the loop that makes the row."""
-    return op_name(node) in _FOLDS and size_of(node) == 1 and size_of(node.args[0]) > 1  # type: ignore[arg-type]
+    return op_name(node) in _FOLDS and size_of(node) == 1 and size_of(arguments(node)[0]) > 1
 
 
 def as_number(argument: Any, text: str) -> str:

@@ -1,11 +1,11 @@
-"""C++ for a staged plan: counts and tables, and the work of each stage on a row, put around the skeleton in `native/`."""
+"""C++ for a staged plan: counts and tables, and the work of each stage on a row, around the skeleton in `native/`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from gatework.cells.declarations import Matrix, Vector
+from gatework.cells.declarations import Matrix
 from gatework.compiler.graph import CONSTANTS, is_read, op_name, size_of
 from gatework.compiler.render.rows import Place, Random, RowProgram, SizeTable
 from gatework.compiler.stages import Staged
@@ -13,7 +13,6 @@ from gatework.compiler.stages import Staged
 if TYPE_CHECKING:
     from torch.fx import Node
 
-    from gatework.compiler.trace import Value
 
 # Fields of the struct that a launch fills; see `cpp.call_struct`.
 STAGED_CALL: tuple[tuple[str, str], ...] = (
@@ -65,7 +64,7 @@ class StagedSource:
         return size_of(self.plan.placeholders[kind, k])
 
     def _operand(self, o: int) -> tuple[int, int]:
-        """Where an operand is read: 0 among old states, 1 the raw input, 2 among saved values; and its position there."""
+        """Where an operand is read: 0 among old states, 1 the input, 2 among saved values; and where there."""
         value = self.plan.traced.operands[o]
         if value is not None and value[0] in ("old", "raw"):
             return (0, value[1]) if value[0] == "old" else (1, 0)
@@ -201,7 +200,7 @@ class StagedSource:
                 if training or self._read_later(node):
                     writes.add(node, place.text)  # type: ignore[union-attr]
             # an old state is read where it lies, also after it was saved
-            programs = self._programs(plan.forward, given | {n: p for n, p in self._leaves().items()}, writes.places)
+            programs = self._programs(plan.forward, given | self._leaves(), writes.places)
             lines += _function(name, programs)
         crossing = {n: Place(f"r.d_cross + k.d_cross_at[{i}]") for i, n in enumerate(plan.d_crossing)}
         programs = self._programs(plan.backward, self._leaves() | saved | crossing, self._gradients(crossing))
