@@ -155,15 +155,15 @@ def test_weight_drop_is_one_mask_for_a_call():
     assert (layer(torch.zeros(1, 1, 0))[1][1] == 200).all()
 
 
-@pytest.mark.parametrize("bidirectional", [False, True])
-def test_the_same_in_every_layout(bidirectional: bool):
-    options = {"num_layers": 2, "bidirectional": bidirectional, "backend": "reference", **ALL}
+@pytest.mark.parametrize(("backend", "bidirectional"), [("reference", False), ("reference", True), ("cpp", True)])
+def test_the_same_in_every_layout(backend: str, bidirectional: bool):
+    options = {"num_layers": 2, "bidirectional": bidirectional, "backend": backend, **ALL}
     layer, first = LSTM(I, H, **options), LSTM(I, H, batch_first=True, **options)
     first.load_state_dict(layer.state_dict())
     x = torch.randn(T, B, I)
     y, state = seeded(layer, x, lengths=LENGTHS)
     z, other = seeded(first, x.transpose(0, 1), lengths=LENGTHS)
-    assert torch.equal(y, z.transpose(0, 1)) and torch.equal(state[1], other[1])
+    torch.testing.assert_close((z.transpose(0, 1), *other), (y, *state))
     packed, other = seeded(layer, pack_padded_sequence(x, LENGTHS, enforce_sorted=False))
     torch.testing.assert_close((pad_packed_sequence(packed)[0], *other), (y, *state))
     order = sorted(range(B), key=lambda b: -LENGTHS[b])
