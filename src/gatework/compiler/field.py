@@ -106,7 +106,7 @@ def _load(cell: Cell, dtype: torch.dtype) -> FieldKernel:
 
     def source() -> str:
         planned = plan(cell)
-        if not isinstance(planned, Plan) or planned.kind not in ("M1", "D", "S") or planned.same or planned.hoisted:
+        if not isinstance(planned, Plan) or planned.kind not in ("M1", "D", "S") or planned.same:
             raise Unsupported(f"steps of class {planned.kind} are not compiled for fields so far, only M1, D and S.")
         return render_field(planned)
 

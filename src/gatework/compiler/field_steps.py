@@ -1,9 +1,12 @@
-"""All time steps of a cell over a field, forward and backward: convolutions by PyTorch, the rest by a field kernel."""
+"""All time steps of a cell over a field, forward and backward: convolutions, and a field kernel between them.
+
+The input's convolution and the gradients of all weights are taken for several steps at once, as many as stay in the
+caches; larger blocks would also cost fresh memory in every call.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,263 +14,192 @@ from torch import Tensor
 
 from gatework.compiler.convolution import Convolution, channels_last
 from gatework.compiler.field import FieldJob, FieldStep, image_of, rows_of
+from gatework.compiler.field_states import Block, Given, Results, States, blocks_of
 
 
-@dataclass(frozen=True, eq=False)
-class _States:
-    """One state at every time step, rows [n, P, C] of the images that run, and where each step finds the one before.
+class _Run:
+    """What forward and backward have in common."""
 
-    `memory` holds all packed images; with the initial state beside them where no sequence is padded, so that the states
-    before each step lie in one piece; or only the last two steps, where nothing else is asked for.
-    """
-
-    job: FieldJob
-    initial: Tensor
-    memory: Tensor
-    kept: bool
-
-    @classmethod
-    def make(cls, job: FieldJob, initial: Tensor, kept: bool) -> _States:
-        """Room for a state's steps after [B, P, C]."""
-        B, N = job.batch_sizes[0], sum(job.batch_sizes)
-        images = 2 * B if not kept else N + B * job.dense
-        states = cls(job, initial, initial.new_empty((images, *initial.shape[1:])), kept)
-        if kept and job.dense:
-            (states.memory[N:] if job.reverse else states.memory[:B]).copy_(initial)
-        return states
-
-    @property
-    def rows(self) -> Tensor:
-        """[N, P, C]: the state after each packed image."""
-        return self.memory[self.job.batch_sizes[0] :] if self.job.dense and not self.job.reverse else self._rest()
-
-    def _rest(self) -> Tensor:
-        return self.memory[: sum(self.job.batch_sizes)]
-
-    def new(self, k: int) -> Tensor:
-        """The state after the k-th step."""
-        first, n = self.job.steps[k]
-        return self.rows[first : first + n] if self.kept else self.memory[self.job.batch_sizes[0] * (k % 2) :][:n]
-
-    def old(self, k: int) -> Tensor:
-        """The state before the k-th step: sequences have ended, or begin where time runs backwards."""
-        n = self.job.steps[k][1]
-        if not k:
-            return self.initial[:n]
-        before = self.new(k - 1)
-        return before[:n] if n <= len(before) else torch.cat([before, self.initial[len(before) : n]])
-
-    def final(self) -> Tensor:
-        """[B, P, C]: the state after each sequence's last step."""
-        last = len(self.job.steps) - 1
-        parts = [self.new(last)]
-        if not self.job.reverse:
-            parts += [self.new(k)[self.job.steps[k + 1][1] :] for k in range(last - 1, -1, -1)]
-        return torch.cat([*parts, self.initial[sum(len(p) for p in parts) :]])
-
-    def previous(self) -> Tensor:
-        """[N, P, C]: the state before each packed image."""
-        if self.job.dense:
-            return self.memory[self.job.batch_sizes[0] :] if self.job.reverse else self._rest()
-        olds = [self.old(k) for k in range(len(self.job.steps))]
-        return torch.cat(olds[::-1] if self.job.reverse else olds)
-
-
-@dataclass(frozen=True, eq=False)
-class _Weights:
-    """The recurrent convolutions, one for each operand, and the vectors [V, 1 or P, C]."""
-
-    convolutions: tuple[Convolution, ...]
-    vectors: Tensor
-
-    @classmethod
-    def of(cls, given: Given) -> _Weights:
-        """The recurrent part of what a run is given."""
+    def __init__(self, job: FieldJob, given: Given) -> None:
+        self.job, self.given, self.spatial = job, given, job.spatial
+        self.C, self.P = given.states[0].shape[2], given.states[0].shape[1]
+        self.G, self.groups = job.kernel.gates, job.kernel.facts.operands
+        self.x = channels_last(given.x)
+        self.input = Convolution(given.weight, given.bias)
         pairs = zip(given.weights, given.biases, strict=True)
-        return cls(tuple(Convolution(w, b) for w, b in pairs), given.vectors.contiguous())
+        self.recurrent = [Convolution(weight, bias) for weight, bias in pairs]
+        self.vectors = given.vectors.contiguous()
+        self.initial = [s.contiguous() for s in given.states]
+        self.blocks = blocks_of(job, self.P * self.G * self.C * self.x.itemsize)
+        self.step = FieldStep(job, self.C, self.vectors)
+
+    def point_at_states(self, k: int, states: Sequence[States]) -> list[Tensor]:
+        """Point at the states before and after the k-th step; returns the former, which the caller keeps."""
+        olds = [s.old(k) for s in states]
+        for i, (state, old) in enumerate(zip(states, olds, strict=True)):
+            self.step.point("old", old, i)
+            self.step.point("fresh", state.new(k), i)
+        return olds
 
 
-def forward(
-    job: FieldJob, gates: Tensor, states: Sequence[Tensor], w: _Weights, train: bool
-) -> tuple[list[_States], Tensor | None]:
-    """Run all steps; gates are rows [N, P, G * C], states [B, P, C].  Returns the states and what backward needs."""
-    facts, C = job.kernel.facts, states[0].shape[2]
-    all_states = [_States.make(job, s, train or k == 0) for k, s in enumerate(states)]
-    saved = gates.new_empty((*gates.shape[:2], facts.saved * C)) if train else None
-    step = FieldStep(job, C, w.vectors)
-    for k, (first, n) in enumerate(job.steps):
-        olds = [s.old(k) for s in all_states]
-        sums = []
-        for group, run_one in zip(facts.operands, w.convolutions, strict=True):
-            if not k and job.zero_start:  # the bias alone: rows without a distance between them
-                row = gates.new_zeros(len(run_one.weight)) if run_one.bias is None else run_one.bias
+class _Forward(_Run):
+    """All steps; `states` and, to train, `saved` for each block."""
+
+    def __init__(self, job: FieldJob, given: Given, train: bool) -> None:
+        super().__init__(job, given)
+        kinds = ["whole", *["blocks" if train else "last"] * (len(given.states) - 1)]
+        self.states = [States(job, self.blocks, s, kind) for s, kind in zip(self.initial, kinds, strict=True)]
+        self.saved: list[Tensor] = []
+        for block in self.blocks:
+            gates = rows_of(self.input(self.x[block.first : block.end]))
+            if train:
+                self.saved.append(gates.new_empty((len(gates), self.P, job.kernel.facts.saved * self.C)))
+            for k in range(block.first_step, block.end_step):
+                at = job.steps[k][0] - block.first
+                self.step.point("gate", gates[at])
+                self.step.point("saved", self.saved[-1][at] if train else None)
+                self._one(k)
+
+    def _one(self, k: int) -> None:
+        olds, sums = self.point_at_states(k, self.states), []
+        for group, recurrent in zip(self.groups, self.recurrent, strict=True):
+            if not k and self.job.zero_start:  # the bias alone: rows without a distance between them
+                row = self.x.new_zeros(len(recurrent.weight)) if recurrent.bias is None else recurrent.bias
                 sums.append(row.expand(2, -1))
             else:
-                sums.append(rows_of(run_one(image_of(olds[group[0]], job.spatial))))
-            step.products("sum", group, sums[-1], C)
-        step.point("gate", gates[first])
-        step.point("saved", None if saved is None else saved[first])
-        for s, (states_s, old) in enumerate(zip(all_states, olds, strict=True)):
-            step.point("old", old, s)
-            step.point("fresh", states_s.new(k), s)
-        step.run(job.kernel.forward, n)
-    return all_states, saved
+                sums.append(rows_of(recurrent(image_of(olds[group[0]], self.spatial))))
+            self.step.products("sum", group, sums[-1], self.C)
+        self.step.run(self.job.kernel.forward, self.job.steps[k][1])
 
 
-class _Backward:
-    """Backward through all steps: the gradients of gates, products, initial states and vectors."""
+class _Backward(_Run):
+    """Backward through all steps, last one first."""
 
-    def __init__(self, job: FieldJob, states: Sequence[_States], saved: Tensor, w: _Weights) -> None:
-        self.job, self.states, self.saved, self.w = job, states, saved, w
-        facts, (N, P, _), C = job.kernel.facts, saved.shape, states[0].initial.shape[2]
-        self.C, self.groups = C, facts.operands
-        self.step = FieldStep(job, C, w.vectors)
-        self.d_gates = saved.new_empty((N, P, job.kernel.gates * C))
-        self.d_sums = [self.d_gates if facts.shared else saved.new_empty((N, P, n * C)) for _, _, n in self.groups]
-        places = w.vectors.shape[1]
-        self.d_vectors = saved.new_zeros((torch.get_num_threads() if places == 1 else places, len(w.vectors), C))
-
-    def run(self, gy: Tensor | None, finals: Sequence[Tensor | None], initial_wanted: bool) -> list[Tensor]:
-        """All steps, last one first; gy is [N, P, C], finals [B, P, C].  Returns the initial states' gradients."""
-        carry = [
-            torch.zeros_like(s.initial) if f is None else f.clone(memory_format=torch.contiguous_format)
-            for s, f in zip(self.states, finals, strict=True)
+    def __init__(
+        self, job: FieldJob, given: Given, memory: Sequence[Sequence[Tensor]], saved: Sequence[Tensor]
+    ) -> None:
+        super().__init__(job, given)
+        kinds = ["whole", *["blocks"] * (len(given.states) - 1)]
+        self.states = [
+            States(job, self.blocks, s, kind, m) for s, kind, m in zip(self.initial, kinds, memory, strict=True)
         ]
+        self.saved = saved
+        places = self.vectors.shape[1]
+        parts = torch.get_num_threads() if places == 1 else places
+        self._d_vectors = self.x.new_zeros((parts, len(self.vectors), self.C))
+        self._totals: dict[int, list[Tensor | None]] = {}
+
+    def run(
+        self, gy: Tensor | None, finals: Sequence[Tensor | None], needs: Sequence[bool]
+    ) -> tuple[Tensor | None, ...]:
+        """Gradients in the order of `Given`, from those of the outputs [N, P, C] and the final states."""
+        n_states, zero_start = len(self.states), self.job.zero_start
+        carry = [
+            torch.zeros_like(s) if f is None else f.clone(memory_format=torch.contiguous_format)
+            for s, f in zip(self.initial, finals, strict=True)
+        ]
+        d_x = self.x.new_empty((len(self.x), *self.spatial, self.x.shape[1])) if needs[0] else None
         links: dict[int, Tensor] = {}
-        for k in range(len(self.job.steps) - 1, -1, -1):
-            self._one(k, gy, carry, links)
-            n = self.job.steps[k][1]
-            for state, link in links.items():  # sequences whose first step was the one after
-                carry[state][n:][: max(0, len(link) - n)] += link[n:]
-            links = self._links(k) if k or (initial_wanted and not self.job.zero_start) else {}
+        for block, saved in zip(self.blocks[::-1], self.saved[::-1], strict=True):
+            n = block.end - block.first
+            d_gates = saved.new_empty((n, self.P, self.G * self.C))
+            shared = self.job.kernel.facts.shared
+            d_sums = [d_gates if shared else saved.new_empty((n, self.P, m * self.C)) for _, _, m in self.groups]
+            for k in range(block.end_step - 1, block.first_step - 1, -1):
+                self._one(k, block, saved, gy, carry, links, d_gates, d_sums)
+                wanted = k or (any(needs[3 : 3 + n_states]) and not zero_start)
+                links = self._links(k, block, d_sums) if wanted else {}
+            self._weights(block, d_gates, d_sums)
+            if d_x is not None:
+                d = image_of(d_gates, self.spatial)
+                of_x = self.input.back(d, self.x[block.first : block.end])
+                d_x[block.first : block.end] = of_x.permute(0, *range(2, of_x.dim()), 1)
         for state, link in links.items():
             carry[state][: len(link)] += link
-        return carry
+        d_vectors = (
+            self._d_vectors.sum(0).unsqueeze(1) if self.vectors.shape[1] == 1 else self._d_vectors.transpose(0, 1)
+        )
+        (of_weight, of_bias), *others = [self._totals[g] for g in range(-1, len(self.groups))]
+        of_x = None if d_x is None else d_x.permute(0, d_x.dim() - 1, *range(1, d_x.dim() - 1))
+        return of_x, of_weight, of_bias, *carry, *(w for w, _ in others), *(b for _, b in others), d_vectors
 
-    def _one(self, k: int, gy: Tensor | None, carry: Sequence[Tensor], links: dict[int, Tensor]) -> None:
-        first, n = self.job.steps[k]
-        step = self.step
-        olds = [s.old(k) for s in self.states]  # some are made for this step
-        for s, (states_s, old) in enumerate(zip(self.states, olds, strict=True)):
-            step.point("old", old, s)
-            step.point("fresh", states_s.new(k), s)
+    def _one(
+        self,
+        k: int,
+        block: Block,
+        saved: Tensor,
+        gy: Tensor | None,
+        carry: Sequence[Tensor],
+        links: dict[int, Tensor],
+        d_gates: Tensor,
+        d_sums: Sequence[Tensor],
+    ) -> None:
+        (first, n), step = self.job.steps[k], self.step
+        at = first - block.first
+        olds = self.point_at_states(k, self.states)  # some are made for this step
+        for s in range(len(olds)):
             step.point("carry", carry[s], s)
             step.point("link", links.get(s), s)
             step.put("linked", len(links[s]) if s in links else 0, s)
-        step.point("saved", self.saved[first])
+        step.point("saved", saved[at])
         step.point("gy", None if gy is None else gy[first])
-        step.point("d_gate", self.d_gates[first])
-        for group, d_sum in zip(self.groups, self.d_sums, strict=True):
-            if d_sum is not self.d_gates:
-                step.products("d_sum", group, d_sum[first:], self.C)
-        step.point("d_vectors", self.d_vectors)
+        step.point("d_gate", d_gates[at])
+        for group, d_sum in zip(self.groups, d_sums, strict=True):
+            if d_sum is not d_gates:
+                step.products("d_sum", group, d_sum[at:], self.C)
+        step.point("d_vectors", self._d_vectors)
         step.run(self.job.kernel.backward, n)
+        for state, link in links.items():  # sequences whose first step was the one after
+            carry[state][n:][: max(0, len(link) - n)] += link[n:]
 
-    def _links(self, k: int) -> dict[int, Tensor]:
+    def _links(self, k: int, block: Block, d_sums: Sequence[Tensor]) -> dict[int, Tensor]:
         """What the products of the k-th step give back to the states before it."""
         first, n = self.job.steps[k]
-        found = {}
-        for (state, _, _), run_one, d_sum in zip(self.groups, self.w.convolutions, self.d_sums, strict=True):
-            d, old = (
-                image_of(d_sum[first : first + n], self.job.spatial),
-                image_of(self.states[state].new(k), self.job.spatial),
-            )
-            found[state] = rows_of(run_one.back(d, old))
+        found, at = {}, first - block.first
+        for (state, _, _), recurrent, d_sum in zip(self.groups, self.recurrent, d_sums, strict=True):
+            like = image_of(self.states[state].new(k), self.spatial)
+            found[state] = rows_of(recurrent.back(image_of(d_sum[at : at + n], self.spatial), like))
         return found
 
-    def weights(self) -> tuple[list[Tensor | None], list[Tensor | None]]:
-        """Gradients of all weights and biases: one convolution over all steps for each operand."""
-        spatial, found = self.job.spatial, []
-        for (state, _, _), run_one, d_sum in zip(self.groups, self.w.convolutions, self.d_sums, strict=True):
-            d, previous = d_sum, self.states[state].previous()
-            first, n = self.job.steps[0]
-            skip = self.job.zero_start and self.job.dense and len(self.job.steps) > 1
-            if skip:  # nothing but the bias had a part in the first step
-                rest = slice(0, first) if self.job.reverse else slice(first + n, None)
-                d, previous = d[rest], previous[rest]
-            of_weight, of_bias = run_one.weight_gradients(image_of(d, spatial), image_of(previous, spatial))
-            if skip and of_bias is not None:
-                of_bias = of_bias + d_sum[first : first + n].sum((0, 1))
-            found.append((of_weight, of_bias))
-        return [w for w, _ in found], [b for _, b in found]
+    def _weights(self, block: Block, d_gates: Tensor, d_sums: Sequence[Tensor]) -> None:
+        """Add a block's part to the gradients of all weights and biases."""
+        x = self.x[block.first : block.end]
+        self._add(-1, *self.input.weight_gradients(image_of(d_gates, self.spatial), x))
+        for g, ((state, _, _), recurrent, d_sum) in enumerate(zip(self.groups, self.recurrent, d_sums, strict=True)):
+            if self.job.zero_start and not block.first_step:  # nothing but the bias had a part in the first step
+                of_bias = None if recurrent.bias is None else d_sum.sum((0, 1))
+                self._add(g, torch.zeros_like(recurrent.weight), of_bias)
+            else:
+                previous = image_of(self.states[state].previous(block), self.spatial)
+                self._add(g, *recurrent.weight_gradients(image_of(d_sum, self.spatial), previous))
 
-    def vectors(self) -> Tensor:
-        """Gradients of the vectors [V, 1 or P, C]."""
-        if self.w.vectors.shape[1] == 1:
-            return self.d_vectors.sum(0).unsqueeze(1)
-        return self.d_vectors.transpose(0, 1)
-
-
-@dataclass(frozen=True, eq=False)
-class Given:
-    """What a run over a field is given; a run by the reference takes the same.
-
-    Attributes:
-        x: all packed images [N, I, *spatial].
-        weight, bias: of the input's convolution, [G * C, I, *kernel] and [G * C] or None.
-        states: initial states by falling length, each [B, P, C] with P positions.
-        weights, biases: of each operand's convolution, [n * C, C, *kernel] and [n * C] or None.
-        vectors: [V, 1, C], or [V, P, C] where each position has its own.
-    """
-
-    x: Tensor
-    weight: Tensor
-    bias: Tensor | None
-    states: tuple[Tensor, ...]
-    weights: tuple[Tensor, ...]
-    biases: tuple[Tensor | None, ...]
-    vectors: Tensor
-
-    def flat(self) -> tuple[Tensor | None, ...]:
-        """All tensors in one row."""
-        return self.x, self.weight, self.bias, *self.states, *self.weights, *self.biases, self.vectors
-
-    @classmethod
-    def of(cls, flat: Sequence[Any], n_states: int) -> Given:
-        """From what `flat` returned."""
-        x, weight, bias, *rest, vectors = flat
-        states, rest = rest[:n_states], rest[n_states:]
-        n = len(rest) // 2
-        return cls(x, weight, bias, tuple(states), tuple(rest[:n]), tuple(rest[n:]), vectors)
-
-
-Results = tuple[Tensor, tuple[Tensor, ...]]
-
-
-def _forward(job: FieldJob, given: Given, train: bool) -> tuple[list[_States], Tensor | None]:
-    gates = rows_of(Convolution(given.weight, given.bias)(channels_last(given.x)))
-    return forward(job, gates, [s.contiguous() for s in given.states], _Weights.of(given), train)
+    def _add(self, group: int, of_weight: Tensor | None, of_bias: Tensor | None) -> None:
+        totals = self._totals.setdefault(group, [None, None])
+        for k, part in enumerate((of_weight, of_bias)):
+            total = totals[k]
+            totals[k] = part if total is None or part is None else total.add_(part)
 
 
 class _Recur(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, job: FieldJob, again: Callable[[Given], Results], n: int, *flat: Any) -> tuple[Tensor, ...]:
-        states, saved = _forward(job, Given.of(flat, n), True)
-        ctx.job, ctx.again, ctx.n_states, ctx.n_flat = job, again, n, len(flat)
-        ctx.save_for_backward(*flat, *(s.memory for s in states), saved)
+        done = _Forward(job, Given.of(flat, n), True)
+        y, *others = (s.memory for s in done.states)
+        ctx.job, ctx.again, ctx.counts = job, again, (n, len(flat), len(done.saved))
+        ctx.save_for_backward(*flat, *y, *(piece for pieces in others for piece in pieces), *done.saved)
         ctx.set_materialize_grads(False)
         # y is a view of its own: the object that is returned must not be one that backward holds
-        return states[0].rows.view(-1, *states[0].initial.shape[1:]), *(s.final() for s in states)
+        return y[0].view(y[0].shape), *(s.final() for s in done.states)
 
     @staticmethod
     def backward(ctx: Any, gy: Tensor | None, *finals: Tensor | None) -> tuple[Any, ...]:
-        flat, (*memories, saved) = ctx.saved_tensors[: ctx.n_flat], ctx.saved_tensors[ctx.n_flat :]
-        needs, n = ctx.needs_input_grad[3:], ctx.n_states
+        n, n_flat, n_blocks = ctx.counts
+        needs, flat, kept = ctx.needs_input_grad[3:], ctx.saved_tensors[:n_flat], ctx.saved_tensors[n_flat:]
         if torch.is_grad_enabled():  # somebody will differentiate these gradients
             return None, None, None, *_differentiable(ctx.again, flat, n, needs, (gy, *finals))
-        given = Given.of(flat, n)
-        states = [_States(ctx.job, i.contiguous(), m, True) for i, m in zip(given.states, memories, strict=True)]
-        steps = _Backward(ctx.job, states, saved, _Weights.of(given))
-        d_states = steps.run(None if gy is None else gy.contiguous(), finals, any(needs[3 : 3 + n]))
-        d_weights, d_biases = steps.weights()
-        d, image, input_product = (
-            image_of(steps.d_gates, ctx.job.spatial),
-            channels_last(given.x),
-            Convolution(given.weight, given.bias),
-        )
-        d_x = input_product.back(d, image) if needs[0] else None
-        d_input = input_product.weight_gradients(d, image)
-        return None, None, None, d_x, *d_input, *d_states, *d_weights, *d_biases, steps.vectors()
+        pieces = [kept[1 + s * n_blocks :][:n_blocks] for s in range(n)]
+        steps = _Backward(ctx.job, Given.of(flat, n), [kept[:1], *pieces[: n - 1]], pieces[n - 1])
+        return None, None, None, *steps.run(None if gy is None else gy.contiguous(), finals, needs)
 
 
 def _differentiable(
@@ -297,5 +229,5 @@ def run(job: FieldJob, given: Given, again: Callable[[Given], Results]) -> Resul
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in flat):
         y, *finals = _Recur.apply(job, again, len(given.states), *flat)  # type: ignore[no-untyped-call]
         return y, tuple(finals)
-    found, _ = _forward(job, given, False)
-    return found[0].rows, tuple(s.final() for s in found)
+    states = _Forward(job, given, False).states
+    return states[0].memory[0], tuple(s.final() for s in states)

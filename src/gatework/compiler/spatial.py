@@ -14,7 +14,8 @@ from gatework.cells.declarations import Extra, Matrix, Noise, Vector
 from gatework.compiler.build import BuildError
 from gatework.compiler.convolution import convolve
 from gatework.compiler.field import FieldJob, FieldKernel, field_kernel, image_of, rows_of
-from gatework.compiler.field_steps import Given, Results, run
+from gatework.compiler.field_states import Given, Results
+from gatework.compiler.field_steps import run
 from gatework.compiler.graph import Unsupported
 from gatework.compiler.launch import Backend
 from gatework.compiler.render.reference import Noises, StepInputs, loop
