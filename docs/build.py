@@ -1,4 +1,4 @@
-"""Writes the documents that are made from the code: docs/cells.md, docs/compiler.md and docs/settings.md.
+"""Writes the documents that are made from the code: docs/cells.md, compiler.md, places.md and settings.md.
 
 python docs/build.py            write
 python docs/build.py --check    end with code 1 where a document is not what the code says
@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import kernel_page
+import place_page
 
 from gatework.cells import Cell, catalogue, find
 from gatework.cells.declarations import Extra
@@ -70,6 +71,7 @@ def documents() -> dict[Path, str]:
     return {
         DOCS / "cells.md": "\n".join(cells),
         DOCS / "compiler.md": kernel_page.page(),
+        DOCS / "places.md": place_page.page(),
         DOCS / "settings.md": "\n".join(settings),
     }
 

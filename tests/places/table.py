@@ -16,6 +16,7 @@ from tests.places import checks
 
 KERNEL = "kernel"
 REFERENCE = "reference"
+EACH = "kernel, sample after sample"
 SECOND = "kernel; reference for the second derivative"
 
 
@@ -40,10 +41,10 @@ class Place:
     here: bool = True
 
 
-_NO_RULE = "no batching rule for aten::lstm"
-_NO_FORWARD = "forward mode is not implemented for its CPU kernel"
-_NO_TRACE = "dynamo does not trace it"
-_LOOPS = "runs sample after sample, and warns of it"
+_NO_RULE = "fails: no batching rule for aten::lstm"
+_NO_FORWARD = "fails: forward mode is not implemented for its CPU kernel"
+_NO_TRACE = "fails: dynamo does not trace it"
+_LOOPS = "warns that it runs sample after sample"
 _Unsupported = torch._dynamo.exc.Unsupported
 
 PLACES = [
@@ -54,13 +55,13 @@ PLACES = [
         "`torch.export` with dynamic batch and time, saved, loaded, trained at other sizes",
         checks.exported,
         KERNEL,
-        "time becomes a constant",
+        "fails: time becomes a constant",
     ),
     Place("`vmap` over inputs", checks.vmap_inputs, KERNEL, _NO_RULE, RuntimeError),
-    Place("`vmap` over parameters (an ensemble)", checks.vmap_parameters, KERNEL, _NO_RULE, RuntimeError),
-    Place("`vmap` over both", checks.vmap_both, KERNEL, _NO_RULE, RuntimeError),
-    Place("per-sample gradients, `vmap(grad(...))`", checks.per_sample, KERNEL, _LOOPS, UserWarning),
-    Place("gradients of an ensemble", checks.gradients_of_ensemble, KERNEL, _LOOPS, UserWarning),
+    Place("`vmap` over parameters (an ensemble)", checks.vmap_parameters, EACH, _NO_RULE, RuntimeError),
+    Place("`vmap` over both", checks.vmap_both, EACH, _NO_RULE, RuntimeError),
+    Place("per-sample gradients, `vmap(grad(...))`", checks.per_sample, EACH, _LOOPS, UserWarning),
+    Place("gradients of an ensemble", checks.gradients_of_ensemble, EACH, _LOOPS, UserWarning),
     Place("`jacrev`", checks.reverse_jacobian),
     Place("`jacfwd`", checks.forward_jacobian, REFERENCE, _NO_FORWARD, NotImplementedError),
     Place("`torch.func.jvp`", checks.forward_mode, REFERENCE, _NO_FORWARD, NotImplementedError),
@@ -79,7 +80,7 @@ PLACES = [
         "autocast to float16",
         checks.cast(torch.float16),
         KERNEL,
-        "fails where the processor has no float16 products",
+        "fails on a processor without float16 products",
         RuntimeError,
         not torch.ops.mkldnn._is_mkldnn_fp16_supported(),
     ),

@@ -8,7 +8,7 @@ import pytest
 from torch import nn
 
 import gatework.nn as gnn
-from tests.places.table import KERNEL, PLACES, SECOND, Place
+from tests.places.table import PLACES, REFERENCE, Place
 
 # torch's own forward mode and torch.jit are deprecated in themselves
 pytestmark = [
@@ -29,7 +29,7 @@ def entries(fails: str) -> list:
 
 @pytest.mark.parametrize("place", entries("runs"))
 def test_gatework(place: Place):
-    place.check(partial(gnn.LSTM, backend="cpp" if place.runs in (KERNEL, SECOND) else "auto"))
+    place.check(partial(gnn.LSTM, backend="auto" if place.runs == REFERENCE else "cpp"))
 
 
 @pytest.mark.parametrize("place", entries("theirs"))
