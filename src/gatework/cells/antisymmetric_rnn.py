@@ -9,7 +9,7 @@ from gatework.cells.declarations import matrix
 class AntisymmetricRNN(Cell):
     """A step `epsilon` of an equation whose matrix has imaginary eigenvalues, damped by `gamma`.
 
-    Source: Chang, Chen, Haber & Chi, arXiv:1902.09689 (2019), eq. 11.
+    Source: Chang, Chen, Haber & Chi, arXiv:1902.09689 (2019), section 3.
     """
 
     state = "h"

@@ -9,7 +9,7 @@ from gatework.cells.declarations import per_step
 class AUGRU(Cell):
     """The score `a` in [0, 1] of each step says how far the state may move.
 
-    Source: Zhou et al. (DIEN), arXiv:1809.03672 (2018), eq. 14-16.
+    Source: Zhou et al. (DIEN), arXiv:1809.03672 (2018), interest evolving layer.
     """
 
     state = "h"

@@ -9,7 +9,7 @@ from gatework.cells.declarations import vector
 class BRC(Cell):
     """Each unit feeds back on itself alone, with a gain a in (0, 2): above 1 it remembers for ever.
 
-    Source: Vecoven, Ernst & Drion, PLoS ONE 16(6) e0252676 (2021), eq. 5-6.
+    Source: Vecoven, Ernst & Drion, PLoS ONE 16(6) e0252676 (2021).
     """
 
     name = "brc"

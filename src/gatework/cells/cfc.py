@@ -11,7 +11,7 @@ class CfC(Cell):
 
     The paper's three heads stand on one shared backbone layer b, as here; its width is that of the state.
 
-    Source: Hasani et al., arXiv:2106.13898 (2021), eq. 4.
+    Source: Hasani et al., arXiv:2106.13898 (2021).
     """
 
     name = "cfc"

@@ -9,7 +9,7 @@ from gatework.cells.declarations import vector
 class DeltaRNN(Cell):
     """Input and state meet in a second-order term and two first-order ones; the gate r shares the input's map.
 
-    Source: Ororbia, Mikolov & Reitter, arXiv:1703.08864 (2017), section 3.1.
+    Source: Ororbia, Mikolov & Reitter, arXiv:1703.08864 (2017).
     """
 
     state = "h"

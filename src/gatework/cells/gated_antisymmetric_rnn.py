@@ -9,7 +9,7 @@ from gatework.cells.declarations import matrix
 class GatedAntisymmetricRNN(Cell):
     """The gate z shares the antisymmetric product with the candidate.
 
-    Source: Chang, Chen, Haber & Chi, arXiv:1902.09689 (2019), eq. 12-13.
+    Source: Chang, Chen, Haber & Chi, arXiv:1902.09689 (2019), section 3.
     """
 
     state = "h"

@@ -11,7 +11,7 @@ class IntersectionRNN(Cell):
 
     The paper's input is as wide as the state; here `x.k` = W x stands for it, so that any width fits.
 
-    Source: Collins, Sohl-Dickstein & Sussillo, arXiv:1611.09913 (2016), section 2.1.
+    Source: Collins, Sohl-Dickstein & Sussillo, arXiv:1611.09913 (2016), section 2.
     """
 
     state = "y", "h"

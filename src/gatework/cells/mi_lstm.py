@@ -9,7 +9,7 @@ from gatework.cells.declarations import vector
 class MILSTM(Cell):
     """Every sum W x + U h is replaced by alpha * W x * U h + beta1 * U h + beta2 * W x.
 
-    Source: Wu et al., arXiv:1606.06630 (2016), eq. 3-5.
+    Source: Wu et al., arXiv:1606.06630 (2016), section 2.
     """
 
     name = "mi-lstm"

@@ -9,7 +9,7 @@ from gatework.cells.declarations import matrix
 class MUT1(Cell):
     """The update gate sees the input alone; `tanh(x)` of the paper is `tanh(W x)`, so that any input width fits.
 
-    Source: Jozefowicz, Zaremba & Sutskever, ICML (2015), section 3.4.
+    Source: Jozefowicz, Zaremba & Sutskever, ICML (2015), section 3.
     """
 
     state = "h"

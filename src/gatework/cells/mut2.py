@@ -8,7 +8,7 @@ from gatework.cells.cell import Cell
 class MUT2(Cell):
     """The paper's reset gate takes x unweighted; here it is `W x`, so that any input width fits.
 
-    Source: Jozefowicz, Zaremba & Sutskever, ICML (2015), section 3.4.
+    Source: Jozefowicz, Zaremba & Sutskever, ICML (2015), section 3.
     """
 
     state = "h"

@@ -8,7 +8,7 @@ from gatework.cells.cell import Cell
 class MUT3(Cell):
     """The update gate sees the squashed state, tanh(h).
 
-    Source: Jozefowicz, Zaremba & Sutskever, ICML (2015), section 3.4.
+    Source: Jozefowicz, Zaremba & Sutskever, ICML (2015), section 3.
     """
 
     state = "h"

@@ -9,7 +9,7 @@ from gatework.cells.declarations import matrix
 class NBRC(Cell):
     """As BRC, with the gain and the gate of a unit set by all units.
 
-    Source: Vecoven, Ernst & Drion, PLoS ONE 16(6) e0252676 (2021), eq. 5-6 with full matrices.
+    Source: Vecoven, Ernst & Drion, PLoS ONE 16(6) e0252676 (2021).
     """
 
     name = "nbrc"

@@ -9,7 +9,7 @@ from gatework.cells.declarations import matrix
 class STAR(Cell):
     """One gate k and no recurrent candidate, made so that gradients keep their size through many layers.
 
-    Source: Turkoglu et al., arXiv:1911.11033 (2019), eq. 5-7.
+    Source: Turkoglu et al., arXiv:1911.11033 (2019).
     """
 
     state = "h"

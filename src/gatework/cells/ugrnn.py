@@ -8,7 +8,7 @@ from gatework.cells.cell import Cell
 class UGRNN(Cell):
     """One gate between keeping the state and taking the candidate.
 
-    Source: Collins, Sohl-Dickstein & Sussillo, arXiv:1611.09913 (2016), section 2.1.
+    Source: Collins, Sohl-Dickstein & Sussillo, arXiv:1611.09913 (2016), section 2.
     """
 
     name = "ugrnn"

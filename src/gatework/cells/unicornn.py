@@ -9,7 +9,7 @@ from gatework.cells.declarations import vector
 class UnICORNN(Cell):
     """Independent oscillators with learned time steps `dt * sigmoid(c)`; y moves with the new velocity z.
 
-    Source: Rusch & Mishra, arXiv:2103.05487 (2021), eq. 4.
+    Source: Rusch & Mishra, arXiv:2103.05487 (2021), section 2.
     """
 
     name = "unicornn"
