@@ -20,6 +20,11 @@ from gatework.nn import LSTM, Recurrent
 T, B, I = 6, 4, 3  # noqa: E741
 
 
+@pytest.fixture(autouse=True)
+def fixed_seed():
+    torch.manual_seed(20_26)
+
+
 def shapes(layer: torch.nn.Module) -> dict[str, tuple[int, ...]]:
     return {name: tuple(value.shape) for name, value in layer.named_parameters()}
 

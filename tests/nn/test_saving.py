@@ -27,6 +27,11 @@ NOISE = {
 }
 
 
+@pytest.fixture(autouse=True)
+def fixed_seed():
+    torch.manual_seed(20_26)
+
+
 class Counted(Cell):
     """Takes its position, and a gap of its own."""
 
