@@ -101,6 +101,16 @@ class Mixing(Cell):
         return torch.tanh((U.a @ s.h) @ (U.a @ s.h).t() @ x.a)
 
 
+class Centred(Cell):
+    """The same in one operation that ONNX has."""
+
+    state = "h"
+    gates = ("a",)
+
+    def step(self, x, s, U):
+        return torch.tanh(x.a - x.a.mean(0, keepdim=True) + U.a @ s.h)
+
+
 class Drawing(Cell):
     state = "h"
     gates = ("a",)
@@ -123,6 +133,8 @@ class Dropping(Cell):
     [
         (Sorted, r"`cummax` in `step` has no form in the ONNX export"),
         (Branching, r"`step` cannot be traced"),
+        (Mixing, r"`step` lets rows of the batch depend on each other"),
+        (Centred, r"`step` lets rows of the batch depend on each other"),
         (Drawing, r"cell drawing draws random numbers \(a\), which a file cannot hold"),
         (Dropping, r"`rand` draws random numbers in `step`"),
     ],

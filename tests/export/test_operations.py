@@ -107,6 +107,7 @@ OPERATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     ),
     "constants": lambda a, b: a * torch.linspace(0, 1, 8) + b @ torch.eye(8),
     "any": lambda a, b: (a > 0).any(-1, keepdim=True).float() * a + (b > -1).all(-1, keepdim=True).to(b.dtype),
+    "extremes": lambda a, b: a - a.max(-1, keepdim=True).values + b * b.min(-1, keepdim=True).values,
     "topk": lambda a, b: torch.where(a >= a.topk(3, -1).values[:, -1:], a, 0 * b),
     "lerp": lambda a, b: torch.lerp(a, b, 0.3) + torch.lerp(a, b, torch.sigmoid(a)) + torch.addcmul(a, a, b, value=0.5),
     "sgn": lambda a, b: torch.sgn(a) + torch.heaviside(b, torch.tensor(0.5)),

@@ -87,6 +87,18 @@ def _sort(op: Operation) -> list[str]:
     return _ranked(op, count, axis, bool(op.arg(2, "descending", False)), True)
 
 
+def _extreme(kind: str) -> Rule:
+    """The largest or smallest along an axis, and its place."""
+
+    def rule(op: Operation) -> list[str]:
+        axis, keep = int(op.arg(1, "dim")), int(bool(op.arg(2, "keepdim", False)))
+        x = op.tensor(0, op.type_of(0))
+        places = op.write(f"Arg{kind}", x, axis=axis, keepdims=keep)
+        return [op.write(f"Reduce{kind}", x, op.writer.ints(axis), keepdims=keep), places]
+
+    return rule
+
+
 def _ranked(op: Operation, count: str, axis: int, largest: bool, in_order: bool) -> list[str]:
     to = [f"{op.node.name}_values", f"{op.node.name}_places"]
     attributes = {"axis": axis, "largest": int(largest), "sorted": int(in_order)}
@@ -114,4 +126,5 @@ ROWS: dict[str, Rule] = {
     "linalg_vector_norm": _norm,
     "topk": _topk,
     "sort": _sort,
+    **each("max:Max min:Min", _extreme),
 }

@@ -93,7 +93,8 @@ def trace_step(
         leaves: sample arguments for a batch of the given size.
         weights: the arguments after them.
 
-    Raises Unsupported where the function cannot be traced, or treats batches of two sizes differently.
+    Raises Unsupported where the function cannot be traced, or treats batches of two sizes differently, or lets the
+    rows of a batch depend on each other, which would let padding leak into results.
     """
     modules = [_graph(function, [*leaves(batch), *(w.detach() for w in weights)]) for batch in (OTHER, SAMPLE)]
     first, second = ([n for n in module.graph.nodes if n.op != "output"] for module in modules)
@@ -102,6 +103,7 @@ def trace_step(
     for node in second:
         if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
             raise Unsupported(f"`{op_name(node)}` draws random numbers in `step`, which a file cannot hold.")
+    _check_rows(function, leaves, weights)
     (output,) = (n for n in modules[1].graph.nodes if n.op == "output")
     inputs = [n for n in second if n.op == "placeholder"]
     count = len(inputs) - len(weights)
@@ -109,6 +111,24 @@ def trace_step(
     pairs = zip(first, second, strict=True)
     shapes = {node: _free(small.meta.get("val"), node.meta.get("val")) for small, node in pairs}
     return Trace(modules[1].graph, inputs[:count], inputs[count:], list(output.args[0]), outside, shapes)
+
+
+@torch.no_grad()
+def _check_rows(
+    function: Callable[..., Sequence[Tensor]], leaves: Callable[[int], Sequence[Tensor]], weights: Sequence[Tensor]
+) -> None:
+    """Compare the rows of a random batch with each row alone."""
+    random = torch.Generator().manual_seed(0)
+    batch = [torch.rand(leaf.shape, generator=random, dtype=leaf.dtype) for leaf in leaves(SAMPLE)]
+    with _disable_current_modes():
+        together = function(*batch, *weights)
+        for row in range(SAMPLE):
+            alone = function(*(leaf[row : row + 1] for leaf in batch), *weights)
+            for one, many in zip(alone, together, strict=True):
+                if not torch.allclose(one, many[row : row + 1], rtol=1e-3, atol=1e-4, equal_nan=True):
+                    raise Unsupported(
+                        "`step` lets rows of the batch depend on each other; a sequence must stand alone."
+                    )
 
 
 def _graph(function: Callable[..., Sequence[Tensor]], leaves: Sequence[Tensor]) -> GraphModule:
