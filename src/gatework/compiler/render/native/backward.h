@@ -88,6 +88,7 @@ struct Backward {
     real* slot(long t, long b) const { return slots + steps.token(t, b) * slot_row(); }
 
     void run(int rank, int size) {
+        if (!rank && a.dx) large_pages(a.dx, (a.packed ? a.N : a.full_T * a.B) * a.I * sizeof(real));
         pack(rank, size);
         if (a.dx) clear_padding(rank, size);
         more.begin(rank, size);

@@ -65,6 +65,7 @@ struct Backward : Diagonal {
     }
 
     void run(int rank, int size) {  // where fewer threads came than were asked for, one does the work of several
+        if (!rank && a.dx) large_pages(a.dx, (a.packed ? a.N : a.full_T * a.B) * a.I * sizeof(real));
         prepare(rank, size);
         barrier->wait(size);
         const bool scans = division.spans > 1 && size == team;

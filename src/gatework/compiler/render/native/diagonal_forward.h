@@ -27,6 +27,11 @@ struct Forward : Diagonal {
     }
 
     void run(int rank, int size) {  // where fewer threads came than were asked for, one does the work of several
+        if (!rank) large_pages(a.y, (a.packed ? a.N : a.full_T * a.B) * a.H * sizeof(real));
+        if (!rank && a.train) {
+            large_pages(a.saved, a.N * Cell::SAVED * HP * sizeof(real));
+            for (int s = 1; s < Cell::STATES; s++) large_pages(a.sequence[s], a.N * HP * sizeof(real));
+        }
         for (int worker = rank; worker < team; worker += size) pack(worker);
         for (int n = rank; n < Cell::VECTORS; n += size) pad(vectors + n * HP, (real*)a.vectors[n]);
         for (int s = 0; s < Cell::STATES; s++)

@@ -73,6 +73,15 @@ static inline void __asan_poison_memory_region(const volatile void*, size_t) {}
 static inline void __asan_unpoison_memory_region(const volatile void*, size_t) {}
 #endif
 
+// Ask for pages of 2 MB in a tensor that is about to be written: fresh memory is cleared page by page as it is touched.
+static inline void large_pages(int64_t address, size_t bytes) {
+#ifdef MADV_HUGEPAGE
+    constexpr int64_t PAGE = 2 << 20;
+    const int64_t first = (address + PAGE - 1) / PAGE * PAGE, last = (address + (int64_t)bytes) / PAGE * PAGE;
+    if (first < last) madvise((void*)first, last - first, MADV_HUGEPAGE);  // merely a wish
+#endif
+}
+
 // One growing block of scratch memory for each calling thread, reused by the next call. Pages of 2 MB where the system
 // gives them. A block over KEEP bytes goes back when the call ends.
 class Arena {
