@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
@@ -43,8 +44,12 @@ EXAMPLES = (
     "indy-lstm",
     "min-gru",
 )
-UNITS = {"quaternion-lstm": 4, "on-lstm-chunks": 4, "slstm-heads": 4}  # widths are rounded up to a multiple of these
+# A kernel costs seconds to compile for each dtype: all of them in both only once a night.
+NIGHTLY = bool(os.environ.get("GATEWORK_NIGHTLY"))
+IN_FLOAT64 = EXAMPLES if NIGHTLY else ("lstm", "gru-reset-before", "min-gru")
 DTYPES = (torch.float32, torch.float64)
+TYPED = [(cell, dtype) for dtype in DTYPES for cell in (EXAMPLES if dtype == torch.float32 else IN_FLOAT64)]
+UNITS = {"quaternion-lstm": 4, "on-lstm-chunks": 4, "slstm-heads": 4}  # widths are rounded up to a multiple of these
 
 # Norm of the difference by norm of the result. A sum of n products rounds to about sqrt(n) units of 2^-24 (or 2^-53),
 # and the error grows through at most 60 steps here; 1e-5 is what the project promises in single precision.

@@ -7,7 +7,7 @@ import random
 import pytest
 import torch
 
-from tests.conformance.comparison import DTYPES, EXAMPLES, Case, conforms
+from tests.conformance.comparison import TYPED, Case, conforms
 
 FORMS = {
     "full": (None, "padded"),
@@ -38,15 +38,14 @@ SIZES = {
 }
 
 
-def dtype_name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
+def dtype_name(value: object) -> str:
+    return str(value).removeprefix("torch.")
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("directions", [1, 2])
 @pytest.mark.parametrize("num_layers", [1, 2])
-@pytest.mark.parametrize("dtype", DTYPES, ids=dtype_name)
-@pytest.mark.parametrize("cell", EXAMPLES)
+@pytest.mark.parametrize(("cell", "dtype"), TYPED, ids=dtype_name)
 def test_forms(cell: str, dtype: torch.dtype, num_layers: int, directions: int, form: str):
     lengths, kind = FORMS[form]
     options = {"num_layers": num_layers, "bidirectional": directions == 2}
@@ -54,8 +53,7 @@ def test_forms(cell: str, dtype: torch.dtype, num_layers: int, directions: int, 
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("dtype", DTYPES, ids=dtype_name)
-@pytest.mark.parametrize("cell", EXAMPLES)
+@pytest.mark.parametrize(("cell", "dtype"), TYPED, ids=dtype_name)
 def test_sizes(cell: str, dtype: torch.dtype, size: str):
     T, B, I, H = SIZES[size]  # noqa: E741
     conforms(Case(cell, T, B, I, H, dtype))
@@ -63,8 +61,7 @@ def test_sizes(cell: str, dtype: torch.dtype, size: str):
 
 @pytest.mark.parametrize("size", [(12, 9, 40, 63), (12, 3, 40, 130)], ids=["rows-split", "units-split"])
 @pytest.mark.parametrize("ragged", [False, True], ids=["full", "ragged"])
-@pytest.mark.parametrize("dtype", DTYPES, ids=dtype_name)
-@pytest.mark.parametrize("cell", EXAMPLES)
+@pytest.mark.parametrize(("cell", "dtype"), TYPED, ids=dtype_name)
 def test_two_threads(cell: str, dtype: torch.dtype, ragged: bool, size: tuple[int, int, int, int]):
     torch.set_num_threads(2)
     lengths = tuple((5 * b + 7) % (size[0] + 1) for b in range(size[1])) if ragged else None
@@ -85,5 +82,5 @@ def test_random_combination(seed: int):
         "bias": draw.random() < 0.8,
     }
     I, H = draw.choice([0, 1, 3, 16, 63, 100]), draw.choice([1, 3, 16, 17, 64, 65, 96, 130])  # noqa: E741
-    cell, dtype = draw.choice(EXAMPLES), draw.choice(DTYPES)
+    cell, dtype = draw.choice(TYPED)
     conforms(Case(cell, T, B, I, H, dtype, lengths, layer=layer, initial=draw.random() < 0.6))

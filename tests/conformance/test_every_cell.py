@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 import torch
 
 from gatework.cells import catalogue
-from tests.conformance.comparison import CELLS, DIFFERENT, Case, as_list, as_state, conforms, distance
+from tests.conformance.comparison import CELLS, DIFFERENT, DTYPES, NIGHTLY, Case, as_list, as_state, conforms, distance
 
-# A kernel costs seconds to compile for each dtype: both only once a night.
-NIGHTLY = bool(os.environ.get("GATEWORK_NIGHTLY"))
-DTYPES = [torch.float32, torch.float64] if NIGHTLY else [torch.float32]
 TAKEN = list(CELLS) if NIGHTLY else [*catalogue(), *DIFFERENT]
 CASES = {
     "ragged-both-directions": {"lengths": (3, 0, 5, 1, 5), "layer": {"bidirectional": True, "num_layers": 2}},
@@ -26,7 +21,7 @@ if NIGHTLY:
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("dtype", DTYPES if NIGHTLY else DTYPES[:1], ids=str)
 @pytest.mark.parametrize("cell", TAKEN)
 def test_values_and_gradients(cell: str, dtype: torch.dtype, case: str):
     conforms(Case(cell, dtype=dtype, **CASES[case]))
