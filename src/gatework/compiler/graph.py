@@ -20,6 +20,10 @@ class Unsupported(CellError):
     """A step that the compiler cannot take; the message says which operation and why."""
 
 
+class UnclearSize(Unsupported):
+    """A size of a step that is no formula of H and I in one trace; it may be one in a trace with other sizes."""
+
+
 CONSTANTS = {"zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full", "zeros", "ones"}
 CONSTANTS |= {"full", "scalar_tensor", "_efficientzerotensor", "empty_permuted", "empty_like", "empty"}
 # Operations over a row; `inner` is the length of the equal parts that a row is cut into.

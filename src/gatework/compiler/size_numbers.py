@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from gatework.compiler.graph import Formula, Unsupported, arguments, op_name
+from gatework.compiler.graph import Formula, UnclearSize, arguments, op_name
 from gatework.compiler.sizes import Sizes
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def give_numbers_formulas(graph: Graph, sizes: Sizes, other: Graph, other_sizes:
     """
     nodes, others = list(graph.nodes), list(other.nodes)
     if [op_name(n) for n in nodes] != [op_name(n) for n in others]:
-        raise Unsupported("`step` calls other operations when the sizes change; that is not compiled.")
+        raise UnclearSize("`step` calls other operations when the sizes change; that is not compiled.")
     seen = {
         (n.meta[key], o.meta[key])
         for n, o in zip(nodes, others, strict=True)
@@ -45,7 +45,7 @@ def give_numbers_formulas(graph: Graph, sizes: Sizes, other: Graph, other_sizes:
             continue
         for key in ("size", "inner", "start"):
             if key in node.meta and sizes.formula(node.meta[key]) != other_sizes.formula(twin.meta[key]):
-                raise Unsupported(f"`{op_name(node)}` has a size that is no simple multiple of H or I.")
+                raise UnclearSize(f"`{op_name(node)}` has a size that is no simple multiple of H or I.")
         for k, (a, b) in enumerate(zip(arguments(node), arguments(twin), strict=True)):
             if isinstance(a, int | float) and not isinstance(a, bool) and a != b:
                 number = Formula(a)
@@ -63,4 +63,4 @@ def _of_size(a: float, b: Any, seen: set[tuple[int, int]], sizes: Sizes) -> str:
                 and math.isclose(function(m), b, rel_tol=1e-9)
             ):
                 return text.format(n=sizes.formula(n))
-    raise Unsupported(f"a number of the step, {a}, depends on the sizes in a way that is not compiled.")
+    raise UnclearSize(f"a number of the step, {a}, depends on the sizes in a way that is not compiled.")

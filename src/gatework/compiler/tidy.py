@@ -6,6 +6,7 @@ from collections.abc import Callable
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from gatework.compiler.graph import CONSTANTS, ROW_OPERATIONS, Unsupported, arguments, op_name, size_of
@@ -88,8 +89,18 @@ def _pick_results(graph: Graph) -> None:
         node.replace_all_uses_with(new)
 
 
+def _as_numbers(graph: Graph, row: Node) -> Node:
+    """A comparison as ones and zeros, which rows in memory are made of."""
+    if row.meta["val"].dtype != torch.bool:
+        return row
+    value = row.meta["val"].float()
+    node = graph.call_function(torch.ops.aten._to_copy.default, (row,), {"dtype": torch.float32})
+    node.meta |= {"dims": row.meta["dims"], "size": row.meta["size"], "val": value}
+    return node
+
+
 def _new(graph: Graph, name: str, arguments: tuple[Node, ...], dims: tuple[int, ...], like: Node, **meta: int) -> Node:
-    node = graph.call_function(_MARKERS[name], arguments)
+    node = graph.call_function(_MARKERS[name], tuple(_as_numbers(graph, row) for row in arguments))
     node.meta |= {"dims": dims, "size": prod(dims), "val": like.meta["val"], **meta}
     return node
 
@@ -216,11 +227,24 @@ def _select(graph: Graph, node: Node) -> Node:
 
 
 def _cat(graph: Graph, node: Node) -> Node:
-    rows = list(arguments(node)[0])
-    axis = _axis(node, (*arguments(node), 0)[1])
-    if prod(node.meta["dims"][:axis]) > 1:
-        raise Unsupported(f"`cat` along an inner axis of {node.meta['dims']} is not compiled so far.")
-    return _new(graph, "join", tuple(rows), node.meta["dims"], node)
+    rows: list[Node] = list(arguments(node)[0])
+    dims = node.meta["dims"]
+    if prod(dims[: _axis(node, (*arguments(node), 0)[1])]) > 1:
+        raise Unsupported(f"`cat` along an inner axis of {dims} is not compiled so far.")
+    if not any(op_name(row) in CONSTANTS for row in rows):
+        return _new(graph, "join", tuple(rows), dims, node)
+    start, parts = 0, []
+    for row in rows:  # zeros beside it, as the derivative of a cut has them
+        if op_name(row) not in CONSTANTS:
+            parts.append(_new(graph, "pad", (row,), dims, node, start=start))
+        elif "zero" not in op_name(row):
+            raise Unsupported("`cat` with a constant that is not zero is not compiled so far.")
+        start += prod(row.meta["val"].shape[1:])
+    total = parts[0]
+    for part in parts[1:]:
+        total = graph.call_function(torch.ops.aten.add.Tensor, (total, part))
+        total.meta |= {"dims": dims, "size": prod(dims), "val": node.meta["val"]}
+    return total
 
 
 def _pad(graph: Graph, node: Node) -> Node:

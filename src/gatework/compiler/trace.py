@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from gatework.cells.cell import Cell
 from gatework.cells.declarations import Extra, Matrix, Noise, Vector
 from gatework.cells.sizes import Size
 from gatework.compiler.decompose import decompositions
-from gatework.compiler.graph import CONSTANTS, Unsupported, is_read, is_row_operation, op_name, size_of
+from gatework.compiler.graph import CONSTANTS, UnclearSize, Unsupported, is_read, is_row_operation, op_name, size_of
 from gatework.compiler.size_numbers import give_numbers_formulas
 from gatework.compiler.sizes import BATCH, Sizes, candidates
 from gatework.compiler.tidy import tidy
@@ -204,14 +204,20 @@ def _record(cell: Cell, sizes: Sizes) -> _Found:
     return _Found(record, sizes, tuple(products), tuple(hoisted), tuple(value for _, value in operands))
 
 
-def _recorded(cell: Cell) -> _Found:
-    """`_record` with the smallest sizes that the step takes."""
+def _recorded(cell: Cell) -> Iterator[_Found]:
+    """`_record` with the sizes that the step takes, the smallest first; at least one."""
     error: RuntimeError | None = None
+    found = False
     for sizes in candidates(cell):
         try:
-            return _record(cell, sizes)
+            run = _record(cell, sizes)
         except RuntimeError as e:
             error = error or e
+            continue
+        found = True
+        yield run
+    if found:
+        return
     assert error is not None
     if any(words in str(error) for words in ("invalid for input of size", "unflatten", "divisible")):
         raise Unsupported(f"`step` works only with some sizes, which cannot be told: {error}") from error
@@ -223,7 +229,7 @@ def fingerprint(cell: Cell) -> str:
 
     Two cells with one fingerprint compile to one kernel. Takes about a millisecond and imports nothing.
     """
-    found = _recorded(cell)
+    found = next(_recorded(cell))
     declared = [repr((key, d)) for key, d in cell.declared.items() if key in cell.arguments]
     names = f"{cell.gate_names} {cell.states} {declared} {found.sizes}"
     return hashlib.sha256("\n".join([names, *found.record.lines]).encode()).hexdigest()
@@ -242,7 +248,17 @@ def trace(cell: Cell, pointwise: bool = True) -> Traced:
     Raises Unsupported, saying which operation, for a step that is more than pointwise work, operations over the units
     and products.
     """
-    found = _recorded(cell)
+    error: UnclearSize | None = None
+    for found in _recorded(cell):
+        try:
+            return _trace_found(cell, found, pointwise)
+        except UnclearSize as e:  # a part of a row that is not a whole number of units in this trace
+            error = error or e
+    assert error is not None
+    raise error
+
+
+def _trace_found(cell: Cell, found: _Found, pointwise: bool) -> Traced:
     traced = _trace_with(cell, found.sizes, found, pointwise and _may_be_pointwise(cell, found))
     if traced.pointwise and not _is_pointwise(traced):
         traced = _trace_with(cell, found.sizes, found, False)

@@ -86,7 +86,8 @@ def _kernel(
     if not 0 < B < _ROWS * call.threads() or T < _SHORTEST or step >= _STEP:
         return None
     kernel = choose(cell, x, backend, others)
-    known = kernel is not None and isinstance(kernel.facts, Facts) and kernel.facts.products
+    known = kernel is not None and isinstance(kernel.facts, Facts)
+    known = known and bool(kernel.facts.products) and not kernel.facts.hoisted
     return kernel if known else None
 
 
