@@ -86,9 +86,9 @@ def _kernel(
     if not 0 < B < _ROWS * call.threads() or T < _SHORTEST or step >= _STEP:
         return None
     kernel = choose(cell, x, backend, others)
-    known = kernel is not None and isinstance(kernel.facts, Facts)
-    known = known and bool(kernel.facts.products) and not kernel.facts.hoisted
-    return kernel if known else None
+    if kernel is None or not isinstance(kernel.facts, Facts):
+        return None
+    return kernel if kernel.facts.products and not kernel.facts.hoisted else None
 
 
 def _of_layer(task: Task, k: int, values: Sequence[Any], x: Any) -> list[Any]:

@@ -78,7 +78,8 @@ class StagedSource:
         step = self._step()
         return self._cell(), step
 
-    def _cell(self) -> str:
+    def _tables(self) -> dict[str, list[int]]:
+        """What the skeleton looks up, by position."""
         plan, index = self.plan, self.sizes.index
         products = [plan.products[j] for j in self.order]
         operands = range(len(plan.traced.operands))
@@ -89,7 +90,7 @@ class StagedSource:
         def slot(kind: str, k: int) -> int:
             return plan.slots.index(plan.traced.gradients[kind, k])
 
-        tables: dict[str, list[int]] = {
+        return {
             "gate_size": leaves("gate"),
             "state_size": leaves("old"),
             "vector_size": leaves("vector"),
@@ -122,11 +123,14 @@ class StagedSource:
             "noise_stream": list(range(len(plan.noises))),
             "noise_sequence": [int(n.per == "sequence") for n in plan.noises],
         }
+
+    def _cell(self) -> str:
+        plan, tables = self.plan, self._tables()
         counts = {
             "GATES": self._count("gate"),
-            "PRODUCTS": len(products),
+            "PRODUCTS": len(plan.products),
             "GROUPS": len(self.groups),
-            "OPERANDS": len(operands),
+            "OPERANDS": len(plan.traced.operands),
             "VECTORS": self._count("vector"),
             "STATES": self._count("old"),
             "EXTRAS": self._count("extra"),
