@@ -107,9 +107,7 @@ def in_bfloat16(layer: LSTM) -> Layer:
 def main() -> None:
     """Train, score and record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--seconds", type=float, default=120.0, help="of training, processor time (default 120)"
-    )
+    parser.add_argument("--seconds", type=float, default=120.0, help="of training, processor time (default 120)")
     parser.add_argument("--hidden", type=int, default=256, help="units (default 256)")
     parser.add_argument("--dry", action="store_true", help="record nothing")
     options = parser.parse_args()

@@ -77,7 +77,8 @@ def test_a_stream_is_the_sequence(cell: str, batch_first: bool):
 
 
 def test_other_kernel_classes_multiply_in_float32():
-    for layer in (Recurrent("gru-reset-before", 16, 16), Recurrent("min-gru", 16, 16), LSTM(16, 20, proj_size=8)):
+    names = "gru-reset-before", "min-gru", "ur-lstm"  # products in a row, none, and one of the raw input
+    for layer in (*(Recurrent(name, 16, 16) for name in names), LSTM(16, 20, proj_size=8)):
         x = torch.randn(4, 3, 16)
         assert same(layer(x), quantize(layer)(x), CLOSE)
 
@@ -107,6 +108,14 @@ def test_the_layer_is_left_alone_and_the_small_one_infers():
     assert all(torch.equal(a, b) for a, b in zip(before.values(), layer.state_dict().values(), strict=True))
     x = torch.randn(4, 2, 5)
     assert same(layer.eval()(x), small(x), CLOSE)
+
+
+def test_learned_states_come_along():
+    layer, x = LSTM(5, 20, num_layers=2, learned_state=True), torch.randn(4, 2, 5)
+    for states in layer.initial_states():
+        for state in states:
+            nn.init.normal_(state)
+    assert same(layer(x), quantize(layer)(x), CLOSE) and "c0_l1" in quantize(layer).state_dict()
 
 
 def test_special_numbers():

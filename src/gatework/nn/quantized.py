@@ -63,6 +63,9 @@ class Quantized(Recurrent):
             tensors, self._kept = layer.parameters_of(k), [*self._kept, []]
             for name, full, _ in names:
                 self._keep(name, full, tensors[name].detach())
+        for name, value in layer.named_parameters():
+            if name not in self._buffers:  # learned states
+                self.register_buffer(name, value.detach().clone())
         super().train(False)
 
     def _keep(self, name: str, full: str, value: Tensor) -> None:
@@ -72,12 +75,12 @@ class Quantized(Recurrent):
             raise InputError(f"{full} has numbers that are not finite, so it cannot be rounded.")
         if name.startswith("weight_"):
             value, scale = round_rows(value)
-            self._register(name, full, value)
-            self._register(scale_name(name), scale_name(full), scale)
+            self._hold(name, full, value)
+            self._hold(scale_name(name), scale_name(full), scale)
         else:
-            self._register(name, full, value.clone())
+            self._hold(name, full, value.clone())
 
-    def _register(self, name: str, full: str, value: Tensor) -> None:
+    def _hold(self, name: str, full: str, value: Tensor) -> None:
         self.register_buffer(full, value)
         self._kept[-1].append((name, full, value.shape, value.dtype))
 
@@ -99,7 +102,7 @@ class Quantized(Recurrent):
                 job = Job(kernel, self.batch_first, False, None)
                 y, *finals = call.forward(job, input, [s[0] for s in states], self.parameters_of(0), False)
                 return y, self._pack_state([f.unsqueeze(0) for f in finals])
-        return super().forward(input, hx, lengths, extra, seeds)
+        return super().forward(input, hx, lengths, extra, seeds)  # type: ignore[arg-type, misc]
 
     def _is_step(self, x: Tensor, states: Sequence[Tensor]) -> bool:
         """Whether this is one step of one layer, with nobody watching: a stream, where every microsecond counts."""

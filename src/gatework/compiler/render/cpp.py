@@ -231,6 +231,8 @@ def render(plan: Plan | Staged, coding: str = "plain") -> str:
     files, passes = skeleton(), _SKELETONS.get(plan.kind, ())
     if coding != "plain" and "forward.h" not in passes:
         raise Unsupported(f"kernels of class {plan.kind} have no form for short numbers so far.")
+    if coding == "bytes" and isinstance(plan, Plan) and plan.hoisted:
+        raise Unsupported("products of the raw input have no form for weights of eight bits so far.")
     common = [files[name] for name in ("threads.h", "tile.h", *_coding(coding), "layout.h", "more.h")]
     if isinstance(plan, Staged):
         cell, step = StagedSource(plan).text()

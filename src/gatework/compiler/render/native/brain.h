@@ -28,7 +28,7 @@ struct Coding {
         else memcpy(to, &half, n * sizeof(Stored));
     }
     static const real* row(real* room, const Stored* from, long K) {
-        memcpy(room, from, K * sizeof(Stored));
+        if (K) memcpy(room, from, K * sizeof(Stored));  // a tensor without numbers may have no address
         memset((char*)room + K * sizeof(Stored), 0, Coding::room(K) * sizeof(real) - K * sizeof(Stored));
         return room;
     }

@@ -27,7 +27,7 @@ struct Coding {
         for (int i = 0; i < L; i++) top = most[i] > top || most[i] != most[i] ? most[i] : top;
         const V up = splat(top > 0 ? MOST / top : 0);
         M sum{};
-        memset(room + padded(K) - L, 0, VECTOR_BYTES);
+        if (K) memset(room + padded(K) - L, 0, VECTOR_BYTES);
         for (long k = 0; k < K; k += L) {
             const M number = __builtin_convertvector((read(from + k, K - k < L ? K - k : L) * up + MAGIC) - MAGIC, M);
             const Bytes bytes = __builtin_convertvector(number, Bytes);
