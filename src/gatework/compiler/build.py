@@ -182,13 +182,6 @@ def library(name: str, content: str, dtype: torch.dtype, source: Callable[[], st
         return _libraries[key]
 
 
-def loaded(key: str) -> Kernel:
-    """A kernel that this process has loaded, by its key.  Raises BuildError when it has not."""
-    if key not in _loaded:
-        raise BuildError(f"kernel {key} is not loaded in this process; run its layer once before.")
-    return _loaded[key]
-
-
 def kernel_key(cell: Cell, dtype: torch.dtype) -> str:
     """A name for everything that a kernel's machine code depends on."""
     return _key(cell.name, f"{fingerprint(cell)} {coding(dtype)}", dtype)
