@@ -88,40 +88,41 @@ class _Backward(_Run):
         parts = torch.get_num_threads() if places == 1 else places
         self._d_vectors = self.x.new_zeros((parts, len(self.vectors), self.C))
         self._totals: dict[int, list[Tensor | None]] = {}
+        self._carry: list[Tensor] = []  # gradients of each state, and what later products add to them
+        self._links: dict[int, Tensor] = {}
 
     def run(
         self, gy: Tensor | None, finals: Sequence[Tensor | None], needs: Sequence[bool]
     ) -> tuple[Tensor | None, ...]:
         """Gradients in the order of `Given`, from those of the outputs [N, P, C] and the final states."""
         n_states, zero_start = len(self.states), self.job.zero_start
-        carry = [
+        self._carry = [
             torch.zeros_like(s) if f is None else f.clone(memory_format=torch.contiguous_format)
             for s, f in zip(self.initial, finals, strict=True)
         ]
         d_x = self.x.new_empty((len(self.x), *self.spatial, self.x.shape[1])) if needs[0] else None
-        links: dict[int, Tensor] = {}
         for block, saved in zip(self.blocks[::-1], self.saved[::-1], strict=True):
             n = block.end - block.first
             d_gates = saved.new_empty((n, self.P, self.G * self.C))
             shared = self.job.kernel.facts.shared
             d_sums = [d_gates if shared else saved.new_empty((n, self.P, m * self.C)) for _, _, m in self.groups]
             for k in range(block.end_step - 1, block.first_step - 1, -1):
-                self._one(k, block, saved, gy, carry, links, d_gates, d_sums)
+                self._one(k, block, saved, gy, d_gates, d_sums)
                 wanted = k or (any(needs[3 : 3 + n_states]) and not zero_start)
-                links = self._links(k, block, d_sums) if wanted else {}
+                self._links = self._given_back(k, block, d_sums) if wanted else {}
             self._weights(block, d_gates, d_sums)
             if d_x is not None:
                 d = image_of(d_gates, self.spatial)
                 of_x = self.input.back(d, self.x[block.first : block.end])
                 d_x[block.first : block.end] = of_x.permute(0, *range(2, of_x.dim()), 1)
-        for state, link in links.items():
-            carry[state][: len(link)] += link
+        for state, link in self._links.items():
+            self._carry[state][: len(link)] += link
         d_vectors = (
             self._d_vectors.sum(0).unsqueeze(1) if self.vectors.shape[1] == 1 else self._d_vectors.transpose(0, 1)
         )
         (of_weight, of_bias), *others = [self._totals[g] for g in range(-1, len(self.groups))]
-        of_x = None if d_x is None else d_x.permute(0, d_x.dim() - 1, *range(1, d_x.dim() - 1))
-        return of_x, of_weight, of_bias, *carry, *(w for w, _ in others), *(b for _, b in others), d_vectors
+        d_image = None if d_x is None else d_x.permute(0, d_x.dim() - 1, *range(1, d_x.dim() - 1))
+        return d_image, of_weight, of_bias, *self._carry, *(w for w, _ in others), *(b for _, b in others), d_vectors
 
     def _one(
         self,
@@ -129,12 +130,10 @@ class _Backward(_Run):
         block: Block,
         saved: Tensor,
         gy: Tensor | None,
-        carry: Sequence[Tensor],
-        links: dict[int, Tensor],
         d_gates: Tensor,
         d_sums: Sequence[Tensor],
     ) -> None:
-        (first, n), step = self.job.steps[k], self.step
+        (first, n), step, carry, links = self.job.steps[k], self.step, self._carry, self._links
         at = first - block.first
         olds = self.point_at_states(k, self.states)  # some are made for this step
         for s in range(len(olds)):
@@ -152,7 +151,7 @@ class _Backward(_Run):
         for state, link in links.items():  # sequences whose first step was the one after
             carry[state][n:][: max(0, len(link) - n)] += link[n:]
 
-    def _links(self, k: int, block: Block, d_sums: Sequence[Tensor]) -> dict[int, Tensor]:
+    def _given_back(self, k: int, block: Block, d_sums: Sequence[Tensor]) -> dict[int, Tensor]:
         """What the products of the k-th step give back to the states before it."""
         first, n = self.job.steps[k]
         found, at = {}, first - block.first
