@@ -25,8 +25,8 @@ LSTM, PER_FLOP = "gatework lstm", "gatework lstm per FLOP"
 LOOP, HOISTED = "PyTorch loop", "PyTorch loop, inputs hoisted"
 # zoneout and dropout as in the papers' experiments with characters: arXiv:1606.01305 and 1603.05118
 # With random weights a normalised cell magnifies what it starts from, rounding too, from step to step: after 100 steps
-# of B32 H256 the reference in float32 is itself 6e-5 from the reference in float64.
-NORMALISED_TOLERANCE = 1e-3
+# of B32 H256 the reference in float32 is itself 6e-5 from the reference in float64, after 512 of B16 H128 some 1e-2.
+NORMALISED_TOLERANCE = 1e-3  # after 100 steps
 REGULARISED: dict[str, Any] = {"zoneout": {"h": 0.05, "c": 0.5}, "recurrent_dropout": 0.25}
 
 
@@ -113,7 +113,12 @@ def stacked(shape_list: Sequence[Shape]) -> Iterator[Pair]:
 
 def normalised(shape_list: Sequence[Shape]) -> Iterator[Pair]:
     """The layer-normalised LSTM, beside our LSTM without."""
-    yield from against_lstm(("layer-norm-lstm",), shape_list, tolerance=NORMALISED_TOLERANCE)
+    for shape in shape_list:
+        yield from against_lstm(("layer-norm-lstm",), [shape], tolerance=_normalised_tolerance(shape))
+
+
+def _normalised_tolerance(shape: Shape) -> float:
+    return NORMALISED_TOLERANCE * max(1.0, shape.T / 100) ** 2
 
 
 def regularised(shape_list: Sequence[Shape]) -> Iterator[Pair]:
@@ -146,7 +151,7 @@ def _diagonal(name: str, shape: Shape) -> Cell:
 def _loop(cell: Cell, shape: Shape, peer: str, loop: Callable[[ours.Recurrent], nn.Module]) -> Pair:
     layer = ours.Recurrent(cell, shape.I, shape.H, backend="cpp")
     batch = data(shape)
-    tolerance = NORMALISED_TOLERANCE if cell.name == "hyper-lstm" else TOLERANCE
+    tolerance = _normalised_tolerance(shape) if cell.name == "hyper-lstm" else TOLERANCE
     return Pair(
         cell.name, TRAIN, str(shape), peer, dense(layer, *batch), dense(loop(layer), *batch), True, tolerance=tolerance
     )
