@@ -9,8 +9,10 @@ import torch
 
 from gatework.cells import find
 from gatework.compiler import build
-from gatework.nn import Recurrent
+from gatework.nn import Recurrent, quantize
+from tests.compiler.test_further_inputs import Decaying
 
+SHORT = {"bfloat16": torch.bfloat16}
 plain = build.command
 
 
@@ -24,19 +26,25 @@ build.command = command
 
 
 def run(cell: str, T: int, B: int, I: int, H: int, **options: object) -> None:  # noqa: E741
-    ragged = options.pop("ragged", False)
-    layer = Recurrent(find(cell), I, H, backend="cpp", **options)
-    x = torch.randn(T, B, I, requires_grad=True)
+    ragged, (name, _, how) = options.pop("ragged", False), cell.partition(":")
+    made = Decaying() if name == "further-inputs" else find(name)
+    layer = Recurrent(made, I, H, backend="cpp", dtype=SHORT.get(how), **options)
+    x = torch.randn(T, B, I, dtype=SHORT.get(how), requires_grad=True)
     lengths = [(3 * b + 1) % (T + 1) for b in range(B)] if ragged else None
-    y, finals = layer(x, lengths=lengths)
+    if how == "int8":
+        with torch.no_grad():
+            assert quantize(layer)(x, lengths=lengths)[0].isfinite().all()
+        return
+    extra = {"mask": torch.rand(T, B, H, requires_grad=True)} if name == "further-inputs" else None
+    y, finals = layer(x, lengths=lengths, extra=extra)
     (y.sum() + sum(f.sum() for f in (finals if isinstance(finals, tuple) else (finals,)))).backward()
     with torch.no_grad():
-        layer(x, lengths=lengths)
+        layer(x, lengths=lengths, extra=extra)
     assert y.isfinite().all() and x.grad.isfinite().all()
 
 
 def main(cells: list[str]) -> None:
-    """Every cell over sizes around the vector's and the tile's edges, on one thread and on two."""
+    """Each kernel ("lstm", "lstm:int8") over sizes around the vector's and the tile's edges, on one thread and two."""
     for cell, threads in itertools.product(cells, (1, 2)):
         torch.set_num_threads(threads)
         for size in ((1, 1, 0, 1), (1, 1, 3, 17), (3, 2, 17, 16), (4, 9, 5, 33), (2, 13, 33, 70), (12, 3, 70, 130)):

@@ -24,7 +24,14 @@ def runtime(name: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cells", [("peephole-lstm", "gru"), ("indy-lstm", "min-gru", "rg-lru")])
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ("peephole-lstm", "gru"),
+        ("indy-lstm", "min-gru", "rg-lru"),
+        ("further-inputs", "peephole-lstm:bfloat16", "lstm:int8"),
+    ],
+)
 def test_kernels_are_clean(cells: tuple[str, ...], tmp_path: Path, root: Path):
     """peephole-lstm has everything a kernel can have (two states, vectors, four gates); gru has separate slots.
 
