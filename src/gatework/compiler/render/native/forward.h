@@ -100,7 +100,7 @@ struct Forward {
     }
 
     void run(int rank, int size) {
-        if (!rank) large_pages(a.y, (a.packed ? a.N : a.full_T * a.B) * a.H * sizeof(real));
+        if (!rank) large_pages(a.y, (a.packed ? a.N : a.full_T * a.B) * a.H * sizeof(Stored));
         if (!rank && a.train) {
             large_pages(a.saved, a.N * Cell::SAVED * HV * L * sizeof(real));
             for (int s = 1; s < Cell::STATES; s++) large_pages(a.sequence[s], a.N * HV * L * sizeof(real));
