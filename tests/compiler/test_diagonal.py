@@ -144,9 +144,9 @@ def compare(
 def test_every_layout(cell: type[Cell]):
     """Sizes around the edges of vectors, tiles and groups of rows; equal and unequal lengths, packed and padded."""
     compare(cell, (1, 1, 0, 1), torch.float32, "")
-    for sizes in ((1, 2, 3, 17), (5, 9, 5, 33), (2, 13, 33, 70), (30, 3, 70, 40)):
-        for ragged, first in itertools.product(("", "padded", "packed"), (False, True)):
-            compare(cell, sizes, torch.float32, ragged, batch_first=first)
+    all_sizes = (1, 2, 3, 17), (5, 9, 5, 33), (2, 13, 33, 70), (20, 3, 70, 40)
+    for k, (sizes, ragged) in enumerate(itertools.product(all_sizes, ("", "padded", "packed"))):
+        compare(cell, sizes, torch.float32, ragged, batch_first=k % 2 > 0)
 
 
 @pytest.mark.parametrize("cell", [Four, Highway])
@@ -155,14 +155,15 @@ def test_in_double_precision_without_biases(cell: type[Cell]):
         compare(cell, sizes, torch.float64, ragged, bias=False)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", [Four, Highway, Leaky, Timed])
 @pytest.mark.parametrize("threads", [2, 5])
 def test_threads_divide_units_rows_and_time(cell: type[Cell], threads: int):
     """Long enough to be divided: among units, among rows, and, where both are few and the step is linear, in time."""
     torch.set_num_threads(threads)
-    for sizes in ((30, 12, 20, 70), (110, 3, 8, 20), (250, 1, 30, 12), (200, 2, 20, 5)):
-        for ragged in ("", "padded"):
-            compare(cell, sizes, torch.float32, ragged)
+    compare(cell, (30, 12, 20, 70), torch.float32, "padded")
+    compare(cell, (90, 3, 10, 20), torch.float32, "")
+    for ragged in ("", "padded"):
+        compare(cell, (200, 2, 30, 5), torch.float32, ragged)
 
 
 def test_inputs_may_lie_anywhere():
