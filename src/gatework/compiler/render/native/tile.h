@@ -59,6 +59,11 @@ template <int S> INLINE void transpose(V* v) {  // v[i][j] to v[j][i]
         if (!(i & S)) exchange<S>(v[i], v[i + S], typename Count<L>::type{});
     if constexpr (S > 1) transpose<S / 2>(v);
 }
+INLINE V load_anywhere(const char* from) {  // from any byte
+    V v;
+    memcpy(&v, from, sizeof(v));
+    return v;
+}
 static inline V load_bytes(const char* from, long n) {
     V v{};
     memcpy(&v, from, n);
@@ -72,7 +77,7 @@ template <whole FLIP = 0> static void pack_words(real* to, long step, const void
         V v[L];
         const char* from = (const char*)matrix + k;
         const long deep = bytes - k < VECTOR_BYTES ? bytes - k : VECTOR_BYTES;
-        UNROLL for (int c = 0; c < L; c++) v[c] = c >= n ? V{} : deep == VECTOR_BYTES ? load((const real*)(from + c * row_bytes)) : load_bytes(from + c * row_bytes, deep);
+        UNROLL for (int c = 0; c < L; c++) v[c] = c >= n ? V{} : deep == VECTOR_BYTES ? load_anywhere(from + c * row_bytes) : load_bytes(from + c * row_bytes, deep);
         transpose<L / 2>(v);
         UNROLL for (int i = 0; i < L; i++)
             if (i * (long)sizeof(real) < deep) store(to + (k / (long)sizeof(real) + i) * step, number(bits(v[i]) ^ FLIP));

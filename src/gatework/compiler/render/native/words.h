@@ -23,13 +23,13 @@ template <class Meet> static void word_dots(V* sum, const char* matrix, long row
                 UNROLL for (int i = 0; i < ROWS; i++) {
                     const char* at = from + i * row_bytes + k * VECTOR_BYTES;
                     __builtin_prefetch(at + ROWS * row_bytes);  // rows are too short for the processor to see where they go on
-                    now[i] = meet(now[i], words, load((const real*)at));
+                    now[i] = meet(now[i], words, load_anywhere(at));
                 }
             }
         } else {
             for (long k = 0; k < full; k++)
                 UNROLL for (int i = 0; i < ROWS; i++)
-                    if (first + i < n) now[i] = meet(now[i], load(row + k * L), load((const real*)(from + i * row_bytes) + k * L));
+                    if (first + i < n) now[i] = meet(now[i], load(row + k * L), load_anywhere(from + i * row_bytes + k * VECTOR_BYTES));
         }
         UNROLL for (int i = 0; i < ROWS; i++) {
             if (first + i < n && full * VECTOR_BYTES < bytes)
