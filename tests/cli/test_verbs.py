@@ -137,7 +137,7 @@ def test_explain_shows_the_source_of_shipped_and_own_cells(gatework, tmp_path: P
         assert "kernel class: M1" in result.out
 
 
-def test_doctor_tests_every_kernel(gatework):
+def test_doctor_tests_a_kernel_of_each_class(gatework):
     result = gatework("doctor")
     assert result.code == 0, result.out
     assert "all kernels agree with their equations" in result.out

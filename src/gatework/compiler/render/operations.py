@@ -121,7 +121,9 @@ def _power(base: str, exponent: Any) -> str:
 
 
 def constant(node: Node) -> str:
-    """C++ of a constant in another's shape."""
+    """C++ of a constant in another's shape.  Raises Unsupported for memory that was never written."""
+    if op_name(node).startswith("empty"):
+        raise Unsupported(f"`{op_name(node)}` has no value; a kernel cannot make random numbers of its own this way.")
     if op_name(node) in ("zeros_like", "new_zeros", "zeros", "_efficientzerotensor"):
         return "V{}"
     return "splat(1)" if op_name(node) in ("ones_like", "new_ones", "ones") else number(node.args[-1])  # type: ignore[arg-type]
