@@ -40,8 +40,10 @@ types: $(VENV)/.dev
 	$(BIN)/mypy
 
 # Last, so that pytest's summary ends the output.
+# Half an hour of processor time with kernels to build, so two processes.
+WORKERS ?= 2
 tests: $(VENV)/.dev
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n $(WORKERS)
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -30,6 +30,9 @@ def data_folder() -> Path:
 def poisoned_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     """torch.empty and its kin return NaN instead of whatever memory held, so that reading it shows in a result."""
     import torch
+    from torch.utils._device import _device_constructors
+
+    _device_constructors()  # torch keeps what it finds here for good: `with torch.device(...)` must know the real ones
 
     def poison(make):
         def poisoned(*args, **kwargs):

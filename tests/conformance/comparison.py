@@ -54,6 +54,8 @@ UNITS = {"quaternion-lstm": 4, "on-lstm-chunks": 4, "slstm-heads": 4}  # widths 
 # Norm of the difference by norm of the result. A sum of n products rounds to about sqrt(n) units of 2^-24 (or 2^-53),
 # and the error grows through at most 60 steps here; 1e-5 is what the project promises in single precision.
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}
+# A step may itself enlarge rounding: the time gate divides a phase of 2^-24 x 8 cycles by a ratio of 0.05.
+CONDITION = {"phased-lstm": 10}
 
 
 def as_state(states: Sequence[Tensor]) -> Tensor | tuple[Tensor, ...]:
@@ -197,5 +199,5 @@ def conforms(case: Case, backend: str = "cpp") -> None:
     weights = [torch.randn_like(r) for r in shapes]
     expected = gradients(truth, case, x, states, extra, weights)
     found = gradients(tested, case, x, states, extra, weights)
-    wrong = list(differences(expected, found, TOLERANCE[case.dtype]))
+    wrong = list(differences(expected, found, TOLERANCE[case.dtype] * CONDITION.get(case.cell, 1)))
     assert wrong == [], f"{case}: {'; '.join(wrong)}"
