@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from gatework.compiler import build, call
+from gatework.compiler.explain import explain
 from gatework.compiler.launch import inner_dtype
 from gatework.nn import LSTM, Recurrent, quantize
 from tests.compiler.test_widths import WIDTHS
@@ -150,3 +151,19 @@ def test_torch_compile_keeps_the_shapes_of_what_is_saved():
             [y, h, *torch.autograd.grad(y.float().square().sum() + h.float().sum(), [x, *layer.parameters()])]
         )
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("cell", "dtype", "said"),
+    [
+        ("lstm", torch.bfloat16, "precision: products in bfloat16"),
+        ("lstm", torch.float16, "precision: torch.float16 is converted to torch.float32"),
+        ("mgu", torch.bfloat16, "precision: torch.bfloat16 is converted to torch.float32"),
+    ],
+)
+def test_explain_says_what_a_layer_multiplies_in(cell: str, dtype: torch.dtype, said: str):
+    assert said in str(explain(Recurrent(cell, 3, 8, dtype=dtype)))
+
+
+def test_explain_of_a_quantized_layer():
+    assert "precision: products of weights of eight bits" in str(explain(quantize(Recurrent("lstm", 3, 8))))

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from gatework.cells import Cell, find
-from gatework.compiler.build import kernel_key, machine
+from gatework.compiler.build import coding, kernel_key, machine
 from gatework.compiler.graph import size_of
-from gatework.compiler.launch import Refusal, kernel_or_refusal
+from gatework.compiler.launch import Refusal, inner_dtype, kernel_or_refusal
 from gatework.compiler.plan import Plan, describe, plan
 from gatework.compiler.render.cpp import cell_source, render
 from gatework.compiler.render.staged import StagedSource
@@ -56,9 +56,11 @@ def explain(what: Any, dtype: torch.dtype = torch.float32) -> Explanation:
     """
     cell, sizes, backend = what, "", "auto"
     if isinstance(what, torch.nn.Module) and isinstance(getattr(what, "cell", None), Cell):
-        dtype = next(what.parameters()).dtype
+        parameter = next(what.parameters(), None)
+        dtype = torch.int8 if parameter is None else parameter.dtype  # only weights of eight bits are no parameters
         sizes, backend, cell = repr(what), str(what.backend), what.cell
     cell = find(cell)
+    wanted, dtype = dtype, _inside(cell, dtype)
     choice = kernel_or_refusal(cell, dtype)
     if isinstance(choice, Refusal) or backend == "reference":
         reason = choice.reason if isinstance(choice, Refusal) else 'the layer asks for it: backend="reference".'
@@ -68,17 +70,32 @@ def explain(what: Any, dtype: torch.dtype = torch.float32) -> Explanation:
     graph = tuple(describe(node) for node in planned.graph.nodes if node.op == "call_function")
     saved = tuple(describe(node) for node in planned.saved)
     facts = _staged_facts(planned) if isinstance(planned, Staged) else _facts(planned)
-    lanes = machine().vector_bytes // (torch.finfo(dtype).bits // 8)
+    lanes = machine().vector_bytes // (8 if dtype == torch.float64 else 4)
     head = [sizes or repr(cell), f"backend: cpp, {dtype}, vectors of {lanes}"]
+    if wanted != dtype:
+        head.append(f"precision: {wanted} is converted to {dtype} around the kernel")
+    elif dtype in PRECISIONS:
+        head.append(f"precision: {PRECISIONS[dtype]}")
     head += [f"kernel class: {planned.kind}, {KINDS[planned.kind]}", *facts]
     page = "\n".join(
         [*head, "", f"graph, forward then backward, of {_inputs(planned)}:", *(f"  {line}" for line in graph)]
     )
     page += f"\n\nsource ({kernel_key(cell, dtype)}.cpp, without the skeleton of gatework/compiler/render/native):\n"
     page += "\n".join(StagedSource(planned).text()) if isinstance(planned, Staged) else cell_source(planned)
-    return Explanation(cell.name, "cpp", planned.kind, "", graph, saved, render(planned), page)
+    return Explanation(cell.name, "cpp", planned.kind, "", graph, saved, render(planned, coding(dtype)), page)
 
 
+def _inside(cell: Cell, dtype: torch.dtype) -> torch.dtype:
+    """What the kernel of a layer of some dtype works in."""
+    if dtype == torch.int8:
+        return torch.float32 if isinstance(kernel_or_refusal(cell, dtype), Refusal) else dtype
+    return inner_dtype(cell, dtype)
+
+
+PRECISIONS = {
+    torch.bfloat16: "products in bfloat16 with sums in float32; states and backward in float32",
+    torch.int8: "products of weights of eight bits, sums and states in float32; no backward",
+}
 # What the kernel classes are, in a few words.
 KINDS = {
     "M1": "one grouped product on old states, then pointwise",
