@@ -1,18 +1,27 @@
 """Torch modules over compiled cells."""
 
+from gatework.nn.backbone import Backbone, detach, select
+from gatework.nn.characters import CharacterFeatures, CharacterOptions, Spelling
 from gatework.nn.conv import ConvRecurrent
 from gatework.nn.conv_drop_in import ConvGRU1d, ConvGRU2d, ConvGRU3d, ConvLSTM1d, ConvLSTM2d, ConvLSTM3d
 from gatework.nn.drop_in import GRU, LSTM, RNN
+from gatework.nn.dropout import LockedDropout
+from gatework.nn.embedding import WordEmbedding
 from gatework.nn.mlstm import MLSTM
 from gatework.nn.pieces import truncated
+from gatework.nn.pooling import Pooling
 from gatework.nn.quantized import Quantized, quantize
 from gatework.nn.recurrent import Recurrent
+from gatework.nn.self_attention import SelfAttention
 
 __all__ = [
     "GRU",
     "LSTM",
     "MLSTM",
     "RNN",
+    "Backbone",
+    "CharacterFeatures",
+    "CharacterOptions",
     "ConvGRU1d",
     "ConvGRU2d",
     "ConvGRU3d",
@@ -20,8 +29,15 @@ __all__ = [
     "ConvLSTM2d",
     "ConvLSTM3d",
     "ConvRecurrent",
+    "LockedDropout",
+    "Pooling",
     "Quantized",
     "Recurrent",
+    "SelfAttention",
+    "Spelling",
+    "WordEmbedding",
+    "detach",
     "quantize",
+    "select",
     "truncated",
 ]
