@@ -1,12 +1,13 @@
 """Gatework: the equations of a recurrent cell, compiled to fast kernels, layers and trainable models.
 
 Importing this package imports nothing else; each name below is fetched when it is first used. An application is found
-by its file: `gatework.Forecaster` is the class `Forecaster` of `gatework/tasks/forecaster.py`.
+by its file: `gatework.LanguageModel` is the class `LanguageModel` of `gatework/tasks/language_model.py`.
 """
 
 from __future__ import annotations
 
 import importlib
+import re
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -31,12 +32,18 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"gatework.{name}")
     place = _PLACES.get(name)
     if place is None and name[:1].isupper() and name.isidentifier():
-        candidate = f"gatework.tasks.{name.lower()}"
+        candidate = f"gatework.tasks.{_snake(name)}"
         place = candidate if find_spec(candidate) else None
     if place is None:
         raise AttributeError(f"module 'gatework' has no attribute {name!r}; it has {', '.join(__dir__())}")
     return getattr(importlib.import_module(place), name)
 
 
+def _snake(name: str) -> str:
+    """`LanguageModel` as its file is called, language_model."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
 def __dir__() -> list[str]:
-    return sorted([*_SUBMODULES, *_PLACES, "Forecaster", "__version__"])
+    applications = ("Forecaster", "LanguageModel", "SequenceTagger", "TextClassifier")
+    return sorted([*_SUBMODULES, *_PLACES, *applications, "__version__"])

@@ -105,7 +105,7 @@ def test_run_folder_holds_everything(model):
                 model.run_.path / name
             ).stat().st_size > 5000
     facts = json.loads((model.run_.path / "run.json").read_text())
-    assert facts["status"] == "finished" and facts["score"]["MAE"] > 0 and facts["baseline"]["MAE"] > 0
+    assert facts["status"] == "finished" and facts["score"]["MAE"] > 0 and facts["baselines"]["seasonal naive"]["MAE"] > 0
     assert any("frequency: D" in line for line in facts["decisions"])
     card = (model.run_.path / "README.md").read_text()
     assert "| MAE |" in card and facts["data"]["hash"] in card and f"gatework predict {model.run_.path}" in card
@@ -121,12 +121,10 @@ def test_run_folder_holds_everything(model):
 
 
 def test_plots_are_drawn_again_from_the_numbers(model):
-    from gatework.tasks.plots import draw_coverage, draw_error_by_horizon, draw_forecast, draw_learning_curve, png
+    from gatework.tasks.plots import drawings, png
 
-    for draw in (draw_forecast, draw_coverage, draw_error_by_horizon, draw_learning_curve):
-        name = draw.__name__.removeprefix("draw_")
-        numbers = model.run_.read_json(f"plots/{name}.json")
-        figure = draw(numbers)
+    for name in ("forecast", "coverage", "error_by_horizon", "learning_curve"):
+        figure = drawings()[name](model.run_.read_json(f"plots/{name}.json"))
         assert all(axis.get_xlabel() or name == "forecast" for axis in figure.axes if axis.axison)
         assert all(axis.get_ylabel() for axis in figure.axes if axis.axison)
         assert png(figure) == model.run_.path_of(f"plots/{name}.png").read_bytes()
@@ -150,7 +148,9 @@ def test_evaluate_stands_beside_the_baseline_and_is_saved(model, data):
     backtest = model.backtest(data, windows=3, step=2)
     assert backtest.truth.shape == (9, 6) and sorted(set(backtest.origins)) == [80, 82, 84]
     assert evaluation["MAE"] == pytest.approx(np.abs(backtest.truth - backtest.median).mean())
-    assert evaluation.skill["MAE"] == pytest.approx(1 - evaluation["MAE"] / evaluation.baseline_scores["MAE"])
+    assert evaluation.skill["MAE"] == pytest.approx(
+        1 - evaluation["MAE"] / evaluation.baselines["seasonal naive"]["MAE"]
+    )
     saved = model.run_.path / "evaluations"
     latest = sorted(saved.iterdir())[-1]
     assert json.loads((latest / "evaluation.json").read_text())["scores"]["MAE"] == pytest.approx(evaluation["MAE"])

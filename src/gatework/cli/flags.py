@@ -21,7 +21,7 @@ def task_in(argv: Sequence[str]) -> type[Task] | None:
     from gatework.tasks import task, tasks
 
     known = tasks()
-    return next((task(word) for word in argv if word in known), None)
+    return next((task(word) for word in argv if word.replace("_", "-") in known), None)
 
 
 def refuse_unknown(parser_prog: str, rest: Sequence[str], known: Sequence[str] = ()) -> None:

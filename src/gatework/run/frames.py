@@ -1,4 +1,4 @@
-"""Data frames as files: CSV, JSON lines and Parquet, in memory first and then written in one step."""
+"""Data frames as files: CSV, JSON lines, Parquet, text and CoNLL, in memory first and then written in one step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gatework.run import durable, jsonfile
 if TYPE_CHECKING:
     import narwhals as nw
 
-ENDINGS = (".csv", ".csv.gz", ".tsv", ".jsonl", ".jsonl.gz", ".parquet")
+ENDINGS = (".csv", ".csv.gz", ".tsv", ".jsonl", ".jsonl.gz", ".parquet", ".txt", ".conll")
 
 
 def write_frame(path: str | Path, frame: Any) -> None:
@@ -46,11 +46,39 @@ def encode(frame: Any, name: str) -> bytes:
 def _text(table: nw.DataFrame[Any], ending: str) -> bytes:
     if ending == ".jsonl":
         return b"".join(jsonfile.encode(_plain(row), indent=None) + b"\n" for row in table.iter_rows(named=True))
+    if ending == ".txt":
+        return _lines(table)
+    if ending == ".conll":
+        return _columns(table)
     import pandas as pd
 
     native = table.to_native()
     frame = native if isinstance(native, pd.DataFrame) else pd.DataFrame(table.to_dict(as_series=False))
     return frame.to_csv(index=False, sep="\t" if ending == ".tsv" else ",").encode()
+
+
+def _lines(table: nw.DataFrame[Any]) -> bytes:
+    """The rows of a table of one column, a line each."""
+    if len(table.columns) != 1:
+        raise InputError(
+            f"a .txt file holds one column; this table has {len(table.columns)} ({', '.join(table.columns)}). "
+            "Choose .csv, .tsv, .jsonl or .parquet."
+        )
+    return "".join(f"{value}\n" for value in table[table.columns[0]].to_list()).encode()
+
+
+def _columns(table: nw.DataFrame[Any]) -> bytes:
+    """Columns between tabs; an empty line where `sentence` changes, which is not a column itself."""
+    if "sentence" not in table.columns:
+        raise InputError(f"a .conll file needs a column `sentence`; this table has: {', '.join(table.columns)}.")
+    names = [name for name in table.columns if name != "sentence"]
+    lines, before = [], None
+    for number, row in zip(table["sentence"].to_list(), table.select(names).iter_rows(), strict=True):
+        if before is not None and number != before:
+            lines.append("")
+        lines.append("\t".join(map(str, row)))
+        before = number
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

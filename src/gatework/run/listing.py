@@ -12,7 +12,10 @@ from gatework.run.folder import FACTS, Run
 
 @dataclass(frozen=True)
 class RunSummary:
-    """One line of the leaderboard; `problem` says why a folder cannot be opened, and is None for a sound one."""
+    """One line of the leaderboard; `problem` says why a folder cannot be opened, and is None for a sound one.
+
+    `larger` names the scores that are better when larger.
+    """
 
     path: Path
     name: str
@@ -21,6 +24,7 @@ class RunSummary:
     status: str | None = None
     score: dict[str, Any] | None = None
     problem: str | None = None
+    larger: tuple[str, ...] = ()
 
 
 def list_runs(root: str | Path = "runs") -> list[RunSummary]:
@@ -36,7 +40,7 @@ def _summary(path: Path) -> RunSummary:
         facts = Run.open(path).facts
     except ArtefactError as error:
         return RunSummary(path, path.name, problem=str(error))
-    score = facts.get("score")
+    score, larger = facts.get("score"), facts.get("larger")
     return RunSummary(
         path,
         path.name,
@@ -44,6 +48,7 @@ def _summary(path: Path) -> RunSummary:
         created=_text(facts.get("created")),
         status=_text(facts.get("status")),
         score=score if isinstance(score, dict) else None,
+        larger=tuple(map(str, larger)) if isinstance(larger, list) else (),
     )
 
 

@@ -24,12 +24,12 @@ _BASE = "Task"
 
 @functools.cache
 def _scan() -> dict[str, tuple[str, str]]:
-    """{file: (class, first line of its docstring)} of every class in this folder that derives from Task."""
+    """{name: (class, first line of its docstring)} of every class in this folder that derives from Task."""
     found = {}
     for path in sorted(Path(__file__).parent.glob("*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.ClassDef) and any(isinstance(b, ast.Name) and b.id == _BASE for b in node.bases):
-                found[path.stem] = (node.name, (ast.get_docstring(node) or "").partition("\n")[0])
+                found[path.stem.replace("_", "-")] = (node.name, (ast.get_docstring(node) or "").partition("\n")[0])
     return found
 
 
@@ -39,16 +39,17 @@ def tasks() -> dict[str, str]:
 
 
 def task(name: str) -> type[Task]:
-    """The application called `name`.
+    """The application called `name` ("language-model", or as its file is called, "language_model").
 
     Raises:
         ConfigError: there is none of that name.
     """
+    name = name.replace("_", "-")
     if name not in _scan():
         from gatework.tasks.config import nearest
 
         raise ConfigError(f"no task is called {name!r}.{nearest(name, _scan())} The tasks are: {', '.join(_scan())}.")
-    module = importlib.import_module(f"gatework.tasks.{name}")
+    module = importlib.import_module(f"gatework.tasks.{name.replace('-', '_')}")
     found: type[Task] = getattr(module, _scan()[name][0])
     return found
 
@@ -65,12 +66,13 @@ def load(run: str | Path) -> Task:
     return load_run(Run.open(run))
 
 
-def resume(run: str | Path, data: Any = None) -> Task:
+def resume(run: str | Path, data: Any = None, validation: Any = None) -> Task:
     """Go on with a stopped or killed `fit`, to the same weights as if it had never stopped.
 
     Args:
         run: its folder.
         data: the frame it was fitted on; a run fitted on a file opens that file by itself.
+        validation: the held-out frame it was fitted with, if there was one.
 
     Raises:
         ArtefactError: not a run folder, or the data are not those it was fitted on.
@@ -78,4 +80,4 @@ def resume(run: str | Path, data: Any = None) -> Task:
     from gatework.run import Run
     from gatework.tasks.revival import resume_run
 
-    return resume_run(Run.open(run), data)
+    return resume_run(Run.open(run), data, validation)

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gatework.errors import GateworkError, InputError, StorageError
+from gatework.errors import ConfigError, GateworkError, InputError, StorageError
 from gatework.say import recording, say
-from gatework.tasks.card import card
 from gatework.tasks.config import flatten, to_yaml
 from gatework.tasks.estimator import Estimator
 from gatework.train.settings import Training
@@ -28,15 +27,12 @@ if TYPE_CHECKING:
 
     from gatework.run import Run
     from gatework.tasks.evaluation import Evaluation
-    from gatework.train.fit import Journal
-    from gatework.train.jobs import Done, Job
+    from gatework.train.jobs import Job
     from gatework.train.problem import Problem
 
-_PICTURES = 10  # what follows the training takes about as long as drawing so many pictures; kept back from a limit
-_MOST_CLOSING = 0.4  # of the limit
-_FURTHER_STEPS, _FURTHER_RATE = 0.3, 0.3  # of the steps and the learning rate, when training goes further
-
 Refit = Literal["further", "afresh", "never"]
+
+_LONGEST_PATH = 4096  # characters; a longer text is no path
 
 WEIGHTS, MODEL, CONFIG = "model/weights.safetensors", "model/model.json", "config.yaml"
 
@@ -65,30 +61,43 @@ class Task(Estimator):
         run_: the run folder.
         config_: the settings, with everything that was left open decided.
         nets_: the trained networks, a ModuleList of `members`.
+        prepared_: networks of the trainings that came before the members' (`preparations`), during a fit.
         evaluation_: scores on the held-out part beside the baseline's; None where nothing was held out.
     """
 
     Config: ClassVar[type[BaseModel]]
     name: ClassVar[str]
+    takes_validation: ClassVar[bool] = False  # whether `fit` may be given the held-out part
+    sample: ClassVar[str] = ".csv"  # ending of the file that `synthesise` is written to
 
     run_: Run
     config_: Any
     nets_: nn.ModuleList
+    prepared_: list[nn.Module]
     evaluation_: Evaluation | None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls.name = cls.__module__.rpartition(".")[2]
+        cls.name = cls.__module__.rpartition(".")[2].replace("_", "-")
 
     # Hooks: what an application says about itself.
 
-    def read(self, data: Any) -> Any:
-        """The data as a data set with `data_hash()`, checked against `config_`; raises InputError."""
+    def read(self, data: Any, validation: Any = None) -> Any:
+        """The data as a data set with `data_hash()`, checked against `config_`; raises InputError.
+
+        Args:
+            data: what `fit` was given.
+            validation: the held-out part, where `takes_validation`; None = to be cut from the data.
+        """
         raise NotImplementedError
 
     def decide(self, dataset: Any) -> Any:
         """`config_` with every setting that was left open ("auto") decided from the data, and said."""
         return self.config_
+
+    def preparations(self, dataset: Any) -> list[Job]:
+        """Trainings before the members' (pre-training); their labels hold {"preparation": what it is}."""
+        return []
 
     def problem(self, dataset: Any, seed: int, whole: bool) -> Problem:
         """A fresh network and what trains it, on all but the held-out part or on the `whole`. Called under `seed`."""
@@ -121,11 +130,12 @@ class Task(Estimator):
 
     # Verbs.
 
-    def fit(self, data: Any) -> Self:
+    def fit(self, data: Any, validation: Any = None) -> Self:
         """Train on `data` and keep everything in a new run folder (`run_`).
 
         Args:
             data: a frame, or the path of a file.
+            validation: data of the same kind to stop early and to score on; None = a part of `data` is held out.
 
         Raises:
             ConfigError: a setting does not fit.
@@ -138,13 +148,22 @@ class Task(Estimator):
         started = time.monotonic()
         self.config_ = self.settings()
         with recording() as said:
-            dataset = self.read(data)
+            dataset = self.read_both(data, validation)
             self.config_ = self.decide(dataset)
-            path = str(Path(data).resolve()) if isinstance(data, (str, Path)) else None
-            source = {"path": path, "hash": dataset.data_hash()}
+            source = {"path": path_of(data), "validation": path_of(validation), "hash": dataset.data_hash()}
             run = Run.create(self.name, self.config_.runs, seed=self.config_.training.seed, data=source)
             run.write_text(CONFIG, to_yaml(self.Config, flatten(self.config_)))
             return self.train(run, dataset, said, started)
+
+    def read_both(self, data: Any, validation: Any = None) -> Any:
+        """What `read` gives; ConfigError for a held-out part where the application cuts its own."""
+        if validation is None:
+            return self.read(data)
+        if not self.takes_validation:
+            raise ConfigError(
+                f"the {self.name} holds out a part of its data itself (holdout); give no validation data."
+            )
+        return self.read(data, validation)
 
     def check_trained(self) -> None:
         """Raise InputError before `fit` or `load`."""
@@ -171,26 +190,12 @@ class Task(Estimator):
             said: the decisions so far, a list that grows.
             started: `time.monotonic()` from which a time limit counts.
         """
-        import torch
+        from gatework.tasks.fitting import Fitting
 
-        from gatework.tasks.plots import rehearse
-        from gatework.train.jobs import fit_all
-
-        limit = self.config_.training.time_limit
-        if limit is not None:
-            closing = min(_PICTURES * rehearse(), _MOST_CLOSING * limit)
-            limit = max(limit - (time.monotonic() - started) - closing, 0.0)
         with run.lock():
             run.record(status="running", decisions=said)
             try:
-                done = fit_all(self._jobs(dataset), run.checkpoint, _journal(run), limit)
-                members = self.config_.members or 1
-                nets = [problem.net.eval() for problem, _ in done]
-                self.run_ = run
-                self.nets_ = torch.nn.ModuleList(nets[:members])
-                self.evaluation_ = self.conclude(dataset)
-                self.nets_ = torch.nn.ModuleList(nets[-members:])
-                self._save(run, done, said, time.monotonic() - started)
+                Fitting(self, run, dataset, started).run(said)
             except KeyboardInterrupt as stop:
                 run.record(status="stopped", decisions=said)
                 if not stop.args:
@@ -202,77 +207,13 @@ class Task(Estimator):
         say(f"run saved in {run.path}")
         return self
 
-    def _jobs(self, dataset: Any) -> list[Job]:
-        """A training for each member; then, as `refit` says, one for each with the held-out part as well."""
-        from gatework.train.jobs import Job
 
-        members, training = self.config_.members or 1, self.config_.training
-        refit: Refit = self.config_.refit if self.config_.holdout else "never"
-
-        def first(seed: int, whole: bool) -> Callable[[Done], tuple[Problem, Training]]:
-            own = training.model_copy(update={"seed": seed})
-            return lambda done: (self.problem(dataset, seed, whole), own)
-
-        def further(seed: int, member: int) -> Callable[[Done], tuple[Problem, Training]]:
-            def make(done: Done) -> tuple[Problem, Training]:
-                before, outcome = done[member]
-                problem = self.problem(dataset, seed, whole=True)
-                problem.net.load_state_dict(before.net.state_dict())
-                steps = max(round(_FURTHER_STEPS * outcome.steps), 1)
-                rate = _FURTHER_RATE * outcome.learning_rate
-                update = {"seed": seed, "max_steps": steps, "max_epochs": None, "learning_rate": rate}
-                return problem, training.model_copy(update=update)
-
-            return make
-
-        jobs, again = [], []
-        for member in range(members):
-            seed, labels = training.seed + member, {"member": member + 1} if members > 1 else {}
-            jobs.append(Job(first(seed, False), seed, labels))
-            if refit == "further":
-                again.append(Job(further(seed, member), seed, {**labels, "refit": True}, _FURTHER_STEPS))
-            elif refit == "afresh":
-                again.append(Job(first(seed, True), seed, {**labels, "refit": True}))
-        return jobs + again
-
-    def _save(self, run: Run, done: Done, said: list[str], seconds: float) -> None:
-        from gatework.tasks.plots import picture
-
-        outcomes, metric = [outcome for _, outcome in done], done[0][0].metric
-        history = [row for outcome in outcomes for row in outcome.history if "refit" not in row]
-        picture(run, "learning_curve", {"metric": metric, "rows": history})
-        if outcomes[0].finder:
-            picture(run, "learning_rate", {"chosen": outcomes[0].learning_rate, "rows": outcomes[0].finder})
-        run.write_tensors(WEIGHTS, self.nets_.state_dict())
-        run.write_json(MODEL, {"task": self.name, "members": len(self.nets_), "learned": self.learned()})
-        evaluation = self.evaluation_
-        if evaluation is not None:
-            evaluation.save(run)
-        scores = evaluation.to_json() if evaluation else {"scores": None, "baseline_scores": None}
-        facts = {
-            "status": "finished",
-            "decisions": said,
-            "score": scores["scores"],
-            "baseline": scores["baseline_scores"],
-            "stopped_by": [outcome.reason for outcome in outcomes],
-            "steps": sum(outcome.steps for outcome in outcomes),
-            "learning_rate": outcomes[0].learning_rate,
-            "parameters": sum(p.numel() for p in self.nets_.parameters()),
-            "seconds": round(seconds, 2),
-        }
-        run.write_text("README.md", card(type(self).__doc__ or "", run, facts, evaluation))
-        run.record(**facts)
-
-
-def _journal(run: Run) -> Journal:
-    from gatework.train.fit import Journal
-
-    return Journal(
-        append=lambda row: run.append_jsonl("metrics.jsonl", row),
-        rewrite=lambda rows: run.write_jsonl("metrics.jsonl", rows),
-        log=lambda line: run.append_text("log.txt", line),
-        resume_command=resume_command(run),
-    )
+def path_of(data: Any) -> str | None:
+    """The whole path of data that are a file or a folder; None for what is in memory."""
+    if not isinstance(data, (str, Path)) or "\n" in str(data):
+        return None
+    path = Path(data)
+    return str(path.resolve()) if len(str(path)) < _LONGEST_PATH and path.exists() else None
 
 
 def resume_command(run: Run) -> str:

@@ -42,7 +42,7 @@ def card(about: str, run: Run, facts: Mapping[str, Any], evaluation: Evaluation 
         "## Using it",
         "",
         "```",
-        f"gatework predict {run.path} DATA -o forecast.csv",
+        f"gatework predict {run.path} DATA -o predictions.csv",
         f"gatework evaluate {run.path} DATA",
         f"gatework fit {run.task} DATA --config {run.path}/config.yaml    # the same settings on other data",
         "```",
@@ -54,5 +54,6 @@ def card(about: str, run: Run, facts: Mapping[str, Any], evaluation: Evaluation 
 def _scores(evaluation: Evaluation | None) -> list[str]:
     if evaluation is None:
         return ["Nothing was held out, so there is no score: evaluate it on data it has not seen."]
-    head = [evaluation.title, "", f"| metric | model | {evaluation.baseline} | skill |", "|---|---:|---:|---:|"]
+    names = evaluation.header()
+    head = [evaluation.title, "", "| " + " | ".join(names) + " |", "|---|" + "---:|" * (len(names) - 1)]
     return head + ["| " + " | ".join(row) + " |" for row in evaluation.rows()]

@@ -1,4 +1,4 @@
-"""What `evaluate` returns: scores beside the baseline's, as a table to read and as numbers to keep."""
+"""What `evaluate` returns: scores beside the baselines', as a table to read and as numbers to keep."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from gatework.tasks.metrics import skill
 from gatework.tasks.plots import picture
 
 if TYPE_CHECKING:
@@ -16,25 +15,27 @@ if TYPE_CHECKING:
 
 @dataclass
 class Evaluation:
-    """Scores of a model on data, beside a baseline's on the same data.
+    """Scores of a model on data, beside those of simple baselines on the same data.
 
     Attributes:
         title: what was evaluated, in a line.
-        baseline: name of the baseline.
-        scores: {metric: score}; those that are errors are better when smaller.
-        baseline_scores: {metric: score} of the baseline, where it has one.
-        nominal: {metric: value it should have}, for those that are no errors (coverage).
+        scores: {metric: score}; the first is the one that a model is chosen by.
+        baselines: {baseline: {metric: score}}, where it has one.
+        larger: metrics in 0..1 that are better when larger (accuracy, F1); the others are better when smaller.
+        nominal: {metric: value it should have}, for those that are neither (coverage).
         figures: {plot: the numbers it is drawn from}.
         tables: {file name without ending: frame} to be kept beside the scores.
+        pages: {file name without ending: HTML} to be kept beside the scores.
     """
 
     title: str
-    baseline: str
     scores: dict[str, float]
-    baseline_scores: dict[str, float]
+    baselines: dict[str, dict[str, float]]
+    larger: frozenset[str] = frozenset()
     nominal: dict[str, float] = field(default_factory=dict)
     figures: dict[str, dict[str, Any]] = field(default_factory=dict)
     tables: dict[str, Any] = field(default_factory=dict)
+    pages: dict[str, str] = field(default_factory=dict)
 
     def __getitem__(self, metric: str) -> float:
         """The model's score."""
@@ -42,57 +43,65 @@ class Evaluation:
 
     @property
     def skill(self) -> dict[str, float]:
-        """Share of the baseline's error that is gone, for every error: 1 - score / baseline."""
-        return {
-            metric: skill(self.scores[metric], self.baseline_scores[metric])
-            for metric in self.scores
-            if metric in self.baseline_scores and metric not in self.nominal
-        }
+        """Share of the best baseline's error that is gone: 1 - error / its error; 1 - score is an accuracy's error."""
+        found = {}
+        for metric in self.scores:
+            others = [
+                scores[metric] for scores in self.baselines.values() if math.isfinite(scores.get(metric, math.nan))
+            ]
+            if others and metric not in self.nominal:
+                ours, best = self._error(metric, self.scores[metric]), min(self._error(metric, s) for s in others)
+                found[metric] = 1 - ours / best if best > 0 else math.nan
+        return found
 
-    def rows(self) -> list[tuple[str, str, str, str]]:
-        """(metric, model, baseline, skill) as text, in the order of the scores."""
-        rows = []
+    def _error(self, metric: str, score: float) -> float:
+        return 1 - score if metric in self.larger else score
+
+    def header(self) -> tuple[str, ...]:
+        """The names above the columns of `rows`."""
+        return ("metric", "model", *self.baselines, "skill")
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """(metric, model, each baseline, skill) as text, in the order of the scores."""
+        rows, skill = [], self.skill
         for metric, score in self.scores.items():
+            others = [scores.get(metric, math.nan) for scores in self.baselines.values()]
             if metric in self.nominal:
-                rows.append((metric, _text(score), "", f"nominal {self.nominal[metric]:g}"))
+                cells, last = [""] * len(others), f"nominal {self.nominal[metric]:g}"
             else:
-                gain = self.skill.get(metric, math.nan)
-                rows.append(
-                    (
-                        metric,
-                        _text(score),
-                        _text(self.baseline_scores.get(metric, math.nan)),
-                        f"{100 * gain:+.1f} %" if math.isfinite(gain) else "-",
-                    )
-                )
+                gain = skill.get(metric, math.nan)
+                cells, last = [_text(other) for other in others], f"{100 * gain:+.1f} %" if math.isfinite(gain) else "-"
+            rows.append((metric, _text(score), *cells, last))
         return rows
 
     def __str__(self) -> str:
-        table = [("metric", "model", self.baseline, "skill"), *self.rows()]
-        widths = [max(len(row[column]) for row in table) for column in range(4)]
+        table = [self.header(), *self.rows()]
+        widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
         lines = [
-            "  ".join([row[0].ljust(widths[0]), *(row[column].rjust(widths[column]) for column in (1, 2, 3))]).rstrip()
+            "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
             for row in table
         ]
-        return "\n".join([self.title, *lines])
+        return "\n".join([self.title, *(line.rstrip() for line in lines)])
 
     __repr__ = __str__
 
     def save(self, run: Run, folder: str = "") -> None:
-        """Write evaluation.json, plots/ and the tables into `folder` ("" or ending in a slash) of the run."""
+        """Write evaluation.json, plots/, tables and pages into `folder` ("" or ending in a slash) of the run."""
         for name, numbers in self.figures.items():
             picture(run, name, numbers, folder)
         for name, frame in self.tables.items():
             run.write_table(f"{folder}{name}.csv", frame)
+        for name, html in self.pages.items():
+            run.write_text(f"{folder}{name}.html", html)
         run.write_json(f"{folder}evaluation.json", self.to_json())
 
     def to_json(self) -> dict[str, Any]:
         """As JSON holds it: nan and inf are null."""
         return {
             "title": self.title,
-            "baseline": self.baseline,
             "scores": finite(self.scores),
-            "baseline_scores": finite(self.baseline_scores),
+            "baselines": {name: finite(scores) for name, scores in self.baselines.items()},
+            "larger": sorted(self.larger),
             "nominal": self.nominal,
             "skill": finite(self.skill),
         }

@@ -11,16 +11,16 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from gatework.errors import InputError
 from gatework.say import say
 from gatework.tasks.base import Task, TaskConfig
-from gatework.tasks.columns import Columns
+from gatework.tasks.forecasting.columns import Columns
 from gatework.train.settings import Training
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from gatework.data import Panel
-    from gatework.tasks.backtest import Backtest
     from gatework.tasks.evaluation import Evaluation
-    from gatework.tasks.fitted import Fitted
+    from gatework.tasks.forecasting.backtest import Backtest
+    from gatework.tasks.forecasting.fitted import Fitted
     from gatework.train.problem import Problem
 
 
@@ -110,10 +110,10 @@ class Forecaster(Task):
     config_: ForecasterConfig
     fitted_: Fitted
 
-    def read(self, data: Any) -> Panel:
+    def read(self, data: Any, validation: Any = None) -> Panel:
         """The series, long enough to train on."""
         from gatework.cells import find
-        from gatework.tasks.choices import LEAST_PAST, without_calendar
+        from gatework.tasks.forecasting.choices import LEAST_PAST, without_calendar
 
         config = self.config_
         find(config.model.cell)
@@ -132,7 +132,7 @@ class Forecaster(Task):
 
     def decide(self, dataset: Panel) -> ForecasterConfig:
         """The settings that the data decide."""
-        from gatework.tasks.choices import choose
+        from gatework.tasks.forecasting.choices import choose
 
         return choose(self.config_, dataset)
 
@@ -142,8 +142,8 @@ class Forecaster(Task):
 
         from gatework.data import Sampler, Scales, Windows
         from gatework.nn.forecast import forecast_loss
-        from gatework.tasks.choices import parts
-        from gatework.tasks.fitted import Fitted, block
+        from gatework.tasks.forecasting.choices import parts
+        from gatework.tasks.forecasting.fitted import Fitted, block
         from gatework.train.problem import Problem
 
         config, split = self.config_, parts(self.config_, dataset, whole)
@@ -178,8 +178,8 @@ class Forecaster(Task):
 
     def conclude(self, dataset: Panel) -> Evaluation | None:
         """Calibrate on the held-out windows and score them."""
-        from gatework.tasks.choices import parts
-        from gatework.tasks.intervals import Calibration
+        from gatework.tasks.forecasting.choices import parts
+        from gatework.tasks.forecasting.intervals import Calibration
 
         config = self.config_
         index = parts(config, dataset).holdout
@@ -213,7 +213,7 @@ class Forecaster(Task):
         import torch
 
         from gatework.data import last, to_frame
-        from gatework.tasks.backtest import forecast_columns
+        from gatework.tasks.forecasting.backtest import forecast_columns
 
         self.check_trained()
         config, fitted = self.config_, self.fitted_
@@ -261,7 +261,7 @@ class Forecaster(Task):
 
     def restore(self, learned: dict[str, Any]) -> Callable[[], nn.Module]:
         """Take them back; the network follows from settings and widths."""
-        from gatework.tasks.fitted import Fitted
+        from gatework.tasks.forecasting.fitted import Fitted
 
         self.fitted_ = Fitted.from_json(learned, self.config_)
         return self.fitted_.network

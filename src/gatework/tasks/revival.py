@@ -43,7 +43,7 @@ def load_run(run: Run) -> Task:
     return model
 
 
-def resume_run(run: Run, data: Any = None) -> Task:
+def resume_run(run: Run, data: Any = None, validation: Any = None) -> Task:
     """Go on with the training in `run`; see `gatework.tasks.resume`."""
     started = time.monotonic()
     if run.facts.get("status") == "finished":
@@ -57,7 +57,8 @@ def resume_run(run: Run, data: Any = None) -> Task:
             f'gatework.tasks.resume("{run.path}", data=frame).'
         )
     with recording() as said:
-        dataset = model.read(source["path"] if data is None else data)
+        held = source.get("validation") if validation is None else validation
+        dataset = model.read_both(source["path"] if data is None else data, held)
         if dataset.data_hash() != source.get("hash"):
             raise ArtefactError(
                 f"the data differ from those {run.path} was fitted on, so its training cannot go on as it began. "

@@ -9,18 +9,21 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-OWN = ("--config", "--help")
+OWN = ("--config", "--validation", "--help")
 
 
 def arguments(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
     parser.add_argument("task", metavar="TASK", help="the application; `gatework tasks` lists them")
-    parser.add_argument("data", metavar="DATA", help="a table: csv, csv.gz, jsonl or parquet")
+    parser.add_argument(
+        "data", metavar="DATA", help="a table (csv, tsv, jsonl, each also .gz, or parquet), a text or a folder"
+    )
+    parser.add_argument("--validation", metavar="FILE", help="the held-out part, where the task takes one")
     parser.add_argument("--config", metavar="YAML", help="settings from a file; flags win over it")
     if argv and set(argv) != {"--help"}:
         from gatework.cli.flags import add_settings, task_in
 
         if task := task_in(argv):
-            parser.usage = "gatework fit TASK DATA [--config YAML] [--SETTING VALUE ...]"
+            parser.usage = "gatework fit TASK DATA [--config YAML] [--validation FILE] [--SETTING VALUE ...]"
             add_settings(parser, task)
 
 
@@ -32,5 +35,5 @@ def run(options: argparse.Namespace, rest: Sequence[str]) -> None:
     chosen = task(options.task)
     values = settle(chosen.Config, read_yaml(options.config), source=options.config) if options.config else {}
     values |= settings(chosen, options, rest, OWN)
-    model = chosen(**values).fit(options.data)
+    model = chosen(**values).fit(options.data, options.validation)
     print(model.run_.path)

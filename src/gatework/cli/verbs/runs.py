@@ -50,8 +50,14 @@ def _ordered(found: Sequence[RunSummary], by: str) -> list[RunSummary]:
 
 
 def _leading(summary: RunSummary) -> float:
-    """The first number of the score, which is the metric a task is chosen by; runs without one come last."""
-    return next((value for value in (summary.score or {}).values() if isinstance(value, int | float)), float("inf"))
+    """The first number of the score, which is the metric a task is chosen by, as one where less is better.
+
+    Runs without a score come last.
+    """
+    for name, value in (summary.score or {}).items():
+        if isinstance(value, int | float):
+            return -value if name in summary.larger else value
+    return float("inf")
 
 
 def _score(summary: RunSummary) -> str:

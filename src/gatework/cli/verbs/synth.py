@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 def arguments(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
     parser.add_argument("task", metavar="TASK", help="the application; `gatework tasks` lists them")
-    parser.add_argument("-o", "--output", metavar="FILE", help="default TASK.csv")
+    parser.add_argument("-o", "--output", metavar="FILE", help="default TASK and the ending that goes with it")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="default 0")
 
 
@@ -21,6 +21,7 @@ def run(options: argparse.Namespace, rest: Sequence[str]) -> None:
     from gatework.tasks import task
 
     refuse_unknown("gatework synth", rest, ("--output", "--seed"))
-    output = options.output or f"{options.task}.csv"
-    write_frame(output, task(options.task).synthesise(seed=options.seed))
+    chosen = task(options.task)
+    output = options.output or f"{chosen.name}{chosen.sample}"
+    write_frame(output, chosen.synthesise(seed=options.seed))
     print(output)

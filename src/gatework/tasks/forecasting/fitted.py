@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from gatework.data import Panel, Schema, WindowIndex, Windows
 from gatework.nn.forecast import ForecastNet
-from gatework.tasks.backtest import Array, Backtest, Ints
-from gatework.tasks.intervals import Calibration
-from gatework.tasks.rollout import forecast
+from gatework.tasks.forecasting.backtest import Array, Backtest, Ints
+from gatework.tasks.forecasting.intervals import Calibration
+from gatework.tasks.forecasting.rollout import forecast
 
 if TYPE_CHECKING:
     from gatework.tasks.forecaster import ForecasterConfig

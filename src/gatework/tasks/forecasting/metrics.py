@@ -83,11 +83,6 @@ def owa(smape: float, mase: float, naive2_smape: float, naive2_mase: float) -> f
     return 0.5 * (smape / naive2_smape + mase / naive2_mase)
 
 
-def skill(score: float, baseline: float) -> float:
-    """Share of the baseline's error that is gone: 1 - score / baseline. 0 = no better, negative = worse."""
-    return 1 - score / baseline if baseline > 0 else float("nan")
-
-
 def seasonal_scale(history: Array, season: int) -> float:
     """The scale of MASE: mean |y_t - y_(t - season)| of one history [T] where both are known; nan where none are."""
     lag = season if len(history) > season else 1

@@ -11,9 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from gatework.data import Panel, WindowIndex, to_frame
-from gatework.tasks import metrics
 from gatework.tasks.evaluation import Evaluation, finite
-from gatework.tasks.naive import seasonal_naive
+from gatework.tasks.forecasting import metrics
+from gatework.tasks.forecasting.naive import seasonal_naive
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -104,7 +104,9 @@ class Backtest:
         for level, low, high in self.intervals:
             name = f"coverage of {100 * level:g} %"
             scores[name], nominal[name] = metrics.coverage(truth, low, high), level
-        return Evaluation(title, BASELINE, scores, baseline, nominal, self.figures(), self.tables())
+        return Evaluation(
+            title, scores, {BASELINE: baseline}, nominal=nominal, figures=self.figures(), tables=self.tables()
+        )
 
     def scaled_loss(self) -> float:
         """Quantile loss in units of each series' own scale: what early stopping looks at."""
