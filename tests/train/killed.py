@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from gatework.run import Run
-from gatework.train.fit import Journal, fit
+from gatework.train.fit import fit
+from gatework.train.journal import Journal
 from gatework.train.settings import Training
 from tests.train.toy import regression
 

@@ -9,16 +9,13 @@ import pytest
 import torch
 from torch import nn
 
-from gatework.train.fit import Journal, Loop, fit
+from gatework.train.fit import Loop, fit
 from gatework.train.guard import DivergedError
+from gatework.train.journal import Journal
 from gatework.train.settings import Training
-from tests.train.toy import Memory, Shuffled, regression
+from tests.train.toy import Memory, Shuffled, regression, stopped, weights
 
 QUICK = {"max_epochs": 8, "learning_rate": 0.02, "patience": 0}
-
-
-def weights(net: nn.Module) -> torch.Tensor:
-    return torch.cat([p.detach().flatten() for p in net.parameters()])
 
 
 def test_learns_and_keeps_the_best_weights():
@@ -85,18 +82,7 @@ def test_resume_is_exact_from_any_step(stop_after: int):
     settings = Training(**QUICK, average=0.9, checkpoint_seconds=0)
     whole, first, second = regression(), regression(), regression(seed=3)
     expected = fit(whole, settings)
-
-    class Stops(Memory):
-        def save(self, state: dict[str, Any]) -> None:
-            super().save(state)
-            if state["step"] >= stop_after:
-                raise ConnectionAbortedError
-
-    keeper = Stops()
-    with pytest.raises(ConnectionAbortedError):
-        fit(first, settings, keeper)
-    held = Memory()
-    held.saved = keeper.saved
+    held = stopped(first, settings, stop_after)
     second.batch, second.validate = whole.batch, whole.validate  # same data, another initial network
     outcome = fit(second, settings, held)
     assert torch.equal(weights(second.net), weights(whole.net))

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
+from gatework.train.fit import fit
 from gatework.train.problem import Batch, Problem
+from gatework.train.settings import Training
 
 
 class Shuffled:
@@ -72,3 +75,24 @@ class Memory:
 
     def load(self) -> dict[str, Any] | None:
         return self.saved
+
+
+def weights(net: nn.Module) -> Tensor:
+    """All parameters as one vector."""
+    return torch.cat([p.detach().flatten() for p in net.parameters()])
+
+
+def stopped(problem: Problem, settings: Training, after: int) -> Memory:
+    """Train until the save after step `after`, as if the machine had gone down there; returns what was saved."""
+
+    class Stops(Memory):
+        def save(self, state: dict[str, Any]) -> None:
+            super().save(state)
+            if state["step"] >= after:
+                raise ConnectionAbortedError
+
+    keeper, held = Stops(), Memory()
+    with pytest.raises(ConnectionAbortedError):
+        fit(problem, settings, keeper)
+    held.saved = keeper.saved
+    return held

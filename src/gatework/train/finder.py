@@ -12,41 +12,46 @@ import math
 import torch
 from torch import nn
 
-from gatework.train.optimiser import adamw, set_learning_rate
+from gatework.train.groups import Thawing, partition
+from gatework.train.optimiser import optimiser, set_learning_rate, sweep_range, usual_rate
 from gatework.train.problem import Problem
+from gatework.train.settings import Training
 
-_LOW, _HIGH = 1e-5, 1.0
 _SMOOTHING = 0.9
-_FALLBACK = 1e-3
 
 
-def find_learning_rate(
-    problem: Problem, weight_decay: float, clip_norm: float, steps: int = 80
-) -> tuple[float, list[dict[str, float]]]:
+def find_learning_rate(problem: Problem, settings: Training, steps: int = 80) -> tuple[float, list[dict[str, float]]]:
     """Peak learning rate for `problem`, and the curve it was read from.
 
-    Trains a copy of the network for at most `steps` steps while the rate grows from 1e-5 to 1; stops when the smoothed
-    loss is over four times its best. The rate returned is where the smoothed loss falls fastest (per factor of the
-    rate), before its minimum. The network and the sampler of `problem` are left as they were; random states are not.
+    Trains a copy of the network for at most `steps` steps while the rate grows from 1e-5 to 1 (AdamW; 1e-3 to 100
+    without); stops when the smoothed loss is over four times its best. Groups scale the rate as they will in training,
+    and those that begin frozen stay so. The rate returned is where the smoothed loss falls fastest (per factor of the
+    rate), before its minimum. Network, sampler and what is carried are left as they were; random states are not.
 
     Returns:
         (learning_rate, rows), each row {"learning_rate", "loss"} with the smoothed loss.
     """
-    net = copy.deepcopy(problem.net).train()
-    before = problem.sampler.state_dict()
-    rows = _sweep(problem, net, adamw(net, _LOW, weight_decay), clip_norm, steps)
-    problem.sampler.load_state_dict(before)
-    return _steepest(rows), rows
+    net, groups = copy.deepcopy((problem.net, problem.groups))  # together, so that the groups hold the copy's weights
+    keeping = [kept for kept in (problem.sampler, problem.carried) if kept is not None]
+    before = [copy.deepcopy(kept.state_dict()) for kept in keeping]
+    parts = partition(net, groups)
+    Thawing(parts)
+    low, _ = sweep_range(settings)
+    rows = _sweep(problem, net.train(), optimiser(settings, parts, low), settings, steps)
+    for kept, state in zip(keeping, before, strict=True):
+        kept.load_state_dict(state)
+    return _steepest(rows, usual_rate(settings)), rows
 
 
 def _sweep(
-    problem: Problem, net: nn.Module, optimiser: torch.optim.Optimizer, clip_norm: float, steps: int
+    problem: Problem, net: nn.Module, optimiser: torch.optim.Optimizer, settings: Training, steps: int
 ) -> list[dict[str, float]]:
+    low, high = sweep_range(settings)
     rows: list[dict[str, float]] = []
     smooth, best = 0.0, math.inf
     passes = itertools.chain.from_iterable(problem.sampler for _ in itertools.count())
     for step, numbers in enumerate(itertools.islice(passes, steps)):
-        rate = _LOW * (_HIGH / _LOW) ** (step / max(steps - 1, 1))
+        rate = low * (high / low) ** (step / max(steps - 1, 1))
         set_learning_rate(optimiser, rate)
         loss = problem.loss(net, problem.batch(numbers))
         value = float(loss.detach())
@@ -58,17 +63,17 @@ def _sweep(
         rows.append({"learning_rate": rate, "loss": corrected})
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(net.parameters(), clip_norm)
+        torch.nn.utils.clip_grad_norm_(net.parameters(), settings.clip_norm)
         optimiser.step()
     return rows
 
 
-def _steepest(rows: list[dict[str, float]]) -> float:
+def _steepest(rows: list[dict[str, float]], fallback: float) -> float:
     losses = [row["loss"] for row in rows]
     if len(losses) < 8:
-        return _FALLBACK
+        return fallback
     end = max(losses.index(min(losses)), 7)
     slopes = [losses[i + 3] - losses[i - 3] for i in range(3, end - 3)]
     if not slopes or min(slopes) >= 0:
-        return _FALLBACK
+        return fallback
     return rows[3 + slopes.index(min(slopes))]["learning_rate"]

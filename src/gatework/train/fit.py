@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -22,52 +20,17 @@ from torch import Tensor
 from gatework.say import say
 from gatework.train import guard
 from gatework.train.average import Average
+from gatework.train.best import Best
 from gatework.train.finder import find_learning_rate
+from gatework.train.groups import Thawing, partition
 from gatework.train.interrupt import Interrupt
-from gatework.train.optimiser import adamw, set_learning_rate
+from gatework.train.journal import Journal, Keeper, Outcome
+from gatework.train.optimiser import learning_rate, optimiser, set_learning_rate, usual_rate
 from gatework.train.problem import Problem
 from gatework.train.progress import Progress
 from gatework.train.randomness import borrowed, capture, restore, seed_all
-from gatework.train.schedule import Clock, factor
+from gatework.train.schedule import Clock, factor, total_steps
 from gatework.train.settings import Training
-
-_LEARNING_RATE = 1e-3
-_EPOCHS = 10
-
-
-class Keeper(Protocol):
-    """Where the exact state is kept; `gatework.run.Checkpoint` is one."""
-
-    def save(self, state: dict[str, Any]) -> None:
-        """Replace what is kept, whole or not at all."""
-
-    def load(self) -> dict[str, Any] | None:
-        """What was saved last; None when nothing was."""
-
-
-@dataclass
-class Journal:
-    """Where rows and lines go, and what to tell someone who stops the run."""
-
-    append: Callable[[dict[str, Any]], None] = lambda row: None
-    rewrite: Callable[[list[dict[str, Any]]], None] = lambda rows: None
-    log: Callable[[str], None] | None = None
-    resume_command: str = ""
-    labels: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass
-class Outcome:
-    """How a run ended. `reason` is one of "epochs", "steps", "patience", "time"."""
-
-    reason: str
-    steps: int
-    seconds: float
-    best_score: float | None
-    best_epoch: int
-    learning_rate: float
-    history: list[dict[str, Any]]
-    finder: list[dict[str, float]]
 
 
 def fit(
@@ -111,18 +74,17 @@ class Loop:
         self.loss_sum, self.examples, self.in_epoch = 0.0, 0, 0
         self.history: list[dict[str, Any]] = []
         self.finder: list[dict[str, float]] = []
-        self.best: dict[str, Tensor] | None = None
-        self.best_score, self.best_epoch, self.stale = math.inf, 0, 0
+        self.best = Best(problem.goal)
         saved = keeper.load() if keeper else None
         if saved is None:
             seed_all(settings.seed)
         self.learning_rate = saved["learning_rate"] if saved else self._learning_rate()
-        per_epoch = len(problem.sampler)
-        self.total_steps = _steps(settings, per_epoch)
+        self.total_steps = total_steps(settings, len(problem.sampler))
         self.clock = Clock(self.total_steps, limit, saved["seconds"] if saved else 0.0, started)
         self.fabric = Fabric(accelerator="cpu", devices=1, precision=settings.precision)
-        optimiser = adamw(problem.net, self.learning_rate, settings.weight_decay)
-        self.net, self.optimiser = self.fabric.setup(problem.net, optimiser)
+        groups = partition(problem.net, problem.groups)
+        self.net, self.optimiser = self.fabric.setup(problem.net, optimiser(settings, groups, self.learning_rate))
+        self.thawing = Thawing(groups)
         self.average = Average(problem.net, settings.average) if settings.average else None
         if saved:
             self._load(saved)
@@ -132,22 +94,27 @@ class Loop:
 
     def run(self) -> Outcome:
         """Train until the epochs, the steps, the patience or the time are used up."""
-        with Interrupt() as interrupt, Progress(self.problem.unit, self.problem.metric, self.journal.log) as progress:
-            while not self.reason:
-                self._epoch(interrupt, progress)
-                self._end_epoch(progress)
-                self.reason = self._finished()
-                self._save()
-                if interrupt.asked:
-                    self._stop()
-        if self.best is not None and (self.settings.keep == "best" or self.reason == "patience"):
-            self.problem.net.load_state_dict(self.best)
+        try:
+            with (
+                Interrupt() as interrupt,
+                Progress(self.problem.unit, self.problem.metric, self.journal.log) as progress,
+            ):
+                while not self.reason:
+                    self._epoch(interrupt, progress)
+                    self._end_epoch(progress)
+                    self.reason = self._finished()
+                    self._save()
+                    if interrupt.asked:
+                        self._stop()
+        finally:
+            self.thawing.release()
+        best, seconds = self.best, self.clock.elapsed()
+        if best.weights is not None and (self.settings.keep == "best" or self.reason == "patience"):
+            self.problem.net.load_state_dict(best.weights)
         elif self.average:
             self.problem.net.load_state_dict(self._weights())
-        best = None if math.isinf(self.best_score) else self.best_score
-        seconds = self.clock.elapsed()
         return Outcome(
-            self.reason, self.step, seconds, best, self.best_epoch, self.learning_rate, self.history, self.finder
+            self.reason, self.step, seconds, best.score, best.epoch, self.learning_rate, self.history, self.finder
         )
 
     def _epoch(self, interrupt: Interrupt, progress: Progress) -> None:
@@ -165,8 +132,9 @@ class Loop:
                     self._stop()
 
     def _train_step(self, numbers: Tensor) -> None:
-        rate = self.learning_rate * factor(self.settings.schedule, self.clock.progress(self.step))
-        set_learning_rate(self.optimiser, rate)
+        progress = self.clock.progress(self.step)
+        set_learning_rate(self.optimiser, self.learning_rate * factor(self.settings.schedule, progress))
+        self.thawing.at(progress)
         batch = self.problem.batch(numbers)
         loss = self.problem.loss(self.net, batch)
         self.optimiser.zero_grad()
@@ -195,14 +163,10 @@ class Loop:
         row["loss"] = self.loss_sum / max(self.examples, 1)
         scores = self._validate()
         row |= scores
-        row["learning_rate"] = self.optimiser.param_groups[0]["lr"]
+        row["learning_rate"] = learning_rate(self.optimiser)
         score = scores.get(self.problem.metric)
         if score is not None:
-            row["best"] = score < self.best_score
-            self.stale = 0 if row["best"] else self.stale + 1
-            if row["best"]:
-                self.best_score, self.best_epoch = score, self.epoch
-                self.best = self._weights()
+            row["best"] = self.best.take(score, self.epoch, self._weights)
         now = time.monotonic()
         row["per_second"] = (self.examples - self._examples_before) / max(now - self._epoch_started, 1e-9)
         row["seconds"] = self.clock.elapsed()
@@ -210,6 +174,7 @@ class Loop:
         self.history.append(row)
         self.journal.append(row)
         progress.epoch(row, self._left())
+        self._begin_average(progress)
         self.loss_sum, self.examples, self.in_epoch = 0.0, 0, 0
 
     def _validate(self) -> dict[str, float]:
@@ -222,15 +187,23 @@ class Loop:
         self.clock.closing(time.monotonic() - began)
         return scores
 
+    def _begin_average(self, progress: Progress) -> None:
+        """The moment of NT-ASGD: validation has stalled or, where nothing is held out, half of the run is done."""
+        if self.settings.optimiser != "nt-asgd" or self.average:
+            return
+        if self.best.stalled() if self.problem.validate else self.clock.progress(self.step) >= 0.5:
+            self.average = Average(self.problem.net, None, self.step)
+            self.best.stale = 0
+            progress.line(f"from step {self.step} on the weights are averaged")
+
     def _weights(self) -> dict[str, Tensor]:
-        weights = {name: value.detach().clone() for name, value in self.problem.net.state_dict().items()}
-        return (
-            weights | {name: value.clone() for name, value in self.average.weights.items()} if self.average else weights
-        )
+        with self.average.applied() if self.average else nullcontext():
+            return {name: value.detach().clone() for name, value in self.problem.net.state_dict().items()}
 
     def _finished(self) -> str:
         """Why the run is over after this step, or ""."""
-        if 0 < self.settings.patience < self.stale:
+        waiting = self.settings.optimiser == "nt-asgd" and self.average is None
+        if 0 < self.settings.patience < self.best.stale and not waiting:
             return "patience"
         if self.step >= self.total_steps:
             return "steps" if self.settings.max_steps == self.total_steps else "epochs"
@@ -238,8 +211,8 @@ class Loop:
 
     def _learning_rate(self) -> float:
         if self.settings.learning_rate != "auto":
-            return self.settings.learning_rate or _LEARNING_RATE
-        rate, self.finder = find_learning_rate(self.problem, self.settings.weight_decay, self.settings.clip_norm)
+            return self.settings.learning_rate or usual_rate(self.settings)
+        rate, self.finder = find_learning_rate(self.problem, self.settings)
         say(f"learning rate: {rate:.2g}, found by a sweep of {len(self.finder)} steps")
         seed_all(self.settings.seed)
         return rate
@@ -274,11 +247,9 @@ class Loop:
             "optimiser": self.optimiser.state_dict(),
             "sampler": self.problem.sampler.state_dict(),
             "random": {"tensors": tensors, "values": values},
-            "average": self.average.weights if self.average else None,
-            "best": self.best,
-            "best_score": self.best_score,
-            "best_epoch": self.best_epoch,
-            "stale": self.stale,
+            "carried": self.problem.carried.state_dict() if self.problem.carried else None,
+            "average": self.average.state_dict() if self.average else None,
+            "best": self.best.state_dict(),
             "reason": self.reason,
             "step": self.step,
             "epoch": self.epoch,
@@ -295,19 +266,14 @@ class Loop:
         self.problem.net.load_state_dict(saved["net"])
         self.optimiser.load_state_dict(saved["optimiser"])
         self.problem.sampler.load_state_dict(saved["sampler"])
-        if self.average:
-            self.average.weights = saved["average"]
-        self.best, self.best_score, self.best_epoch = saved["best"], saved["best_score"], saved["best_epoch"]
-        self.stale, self.step, self.epoch = saved["stale"], saved["step"], saved["epoch"]
+        if self.problem.carried:
+            self.problem.carried.load_state_dict(saved["carried"])
+        if saved["average"]:
+            self.average = self.average or Average(self.problem.net, None)
+            self.average.load_state_dict(saved["average"])
+        self.best.load_state_dict(saved["best"])
+        self.step, self.epoch = saved["step"], saved["epoch"]
         self.in_epoch, self.loss_sum, self.examples = saved["in_epoch"], saved["loss_sum"], saved["examples"]
         self.history, self.finder, self.reason = saved["history"], saved["finder"], saved["reason"]
         self.journal.rewrite(self.history)
         restore(saved["random"]["tensors"], saved["random"]["values"])
-
-
-def _steps(settings: Training, per_epoch: int) -> int:
-    """Steps of the whole run; ten epochs where neither epochs, steps nor time are limited."""
-    epochs, steps = settings.max_epochs, settings.max_steps
-    if epochs is None and steps is None:
-        epochs = _EPOCHS if settings.time_limit is None else 100_000
-    return min(bound for bound in (steps, epochs and epochs * per_epoch) if bound)

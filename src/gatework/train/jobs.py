@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gatework.train.fit import Journal, Keeper, Outcome, fit
+from gatework.train.fit import fit
+from gatework.train.journal import Journal, Keeper, Outcome
 from gatework.train.problem import Problem
 from gatework.train.randomness import borrowed, seed_all
 from gatework.train.settings import Training

@@ -5,24 +5,40 @@ from __future__ import annotations
 import math
 import time
 
+from gatework.train.settings import Training
+
+_EPOCHS = 10
 _WARM_UP = 0.1
 _FLOOR = 0.01
+_CUT, _RATIO = 0.1, 32.0  # cut_frac and ratio of the slanted triangle
 
 
 def factor(schedule: str, progress: float) -> float:
     """Share of the peak learning rate when `progress` (0 to 1) of the run is done.
 
     one-cycle: rises from a tenth over the first tenth of the run, then falls as a cosine to a hundredth.
-    cosine: falls from the start. constant: 1.
+    cosine: falls from the start. constant: 1. slanted: a straight line up from 1/32 over the first tenth, and
+    a straight line down to 1/32 (Howard & Ruder, arXiv 1801.06146, eq. 3).
     """
     progress = min(max(progress, 0.0), 1.0)
     if schedule == "constant":
         return 1.0
+    if schedule == "slanted":
+        rising = progress / _CUT if progress < _CUT else 1 - (progress - _CUT) / (1 - _CUT)
+        return (1 + rising * (_RATIO - 1)) / _RATIO
     if schedule == "one-cycle":
         if progress < _WARM_UP:
             return 0.1 + 0.9 * progress / _WARM_UP
         progress = (progress - _WARM_UP) / (1 - _WARM_UP)
     return _FLOOR + (1 - _FLOOR) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def total_steps(settings: Training, per_epoch: int) -> int:
+    """Steps of the whole run; ten epochs where neither epochs, steps nor time are limited."""
+    epochs, steps = settings.max_epochs, settings.max_steps
+    if epochs is None and steps is None:
+        epochs = _EPOCHS if settings.time_limit is None else 100_000
+    return min(bound for bound in (steps, epochs and epochs * per_epoch) if bound)
 
 
 class Clock:

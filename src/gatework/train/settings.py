@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -39,14 +39,25 @@ class Training(BaseModel):
         description="seed of every random choice; the same seed gives the same weights",
     )
     batch_size: int | None = Field(default=None, ge=1, le=65536, description="examples in a step; none = chosen")
-    learning_rate: Annotated[float, Field(gt=0, le=10)] | Literal["auto"] | None = Field(
+    learning_rate: Annotated[float, Field(gt=0, le=100)] | Literal["auto"] | None = Field(
         default=None,
         description="peak of the schedule; auto = found by a sweep before training, kept as a plot; none = chosen",
     )
-    schedule: Literal["one-cycle", "cosine", "constant"] = Field(
-        default="one-cycle", description="shape of the learning rate over the run"
+    optimiser: Literal["adamw", "sgd", "nt-asgd"] = Field(
+        default="adamw",
+        description="sgd has no momentum; nt-asgd is sgd whose weights are averaged from the validation on that is no "
+        "better than 5 before, and patience counts from there",
     )
-    weight_decay: float = Field(default=0.01, ge=0, le=10, description="decoupled decay of AdamW, on matrices alone")
+    schedule: Literal["one-cycle", "cosine", "constant", "slanted"] = Field(
+        default="one-cycle",
+        description="shape of the learning rate over the run; slanted = straight up for a tenth, then straight down",
+    )
+    weight_decay: float = Field(
+        default=0.01,
+        ge=0,
+        le=10,
+        description="decay on matrices alone: decoupled in adamw, added to the gradient in sgd",
+    )
     clip_norm: float = Field(default=1.0, gt=0, description="gradients are scaled down to this norm")
     average: float = Field(
         default=0.0,
@@ -79,3 +90,9 @@ class Training(BaseModel):
     checkpoint_seconds: Duration = Field(
         default=30.0, ge=0, description="seconds between two saves of the exact state; 0 = after every step"
     )
+
+    @model_validator(mode="after")
+    def _one_average(self) -> Training:
+        if self.average and self.optimiser == "nt-asgd":
+            raise ValueError(f"nt-asgd averages the weights itself; leave average at 0 (it is {self.average})")
+        return self
