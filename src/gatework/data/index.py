@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from gatework.data.epochs import Epochs
 from gatework.data.frequency import Ints
 from gatework.data.panel import Panel
-from gatework.errors import ArtefactError
 
 
 class WindowIndex:
@@ -104,14 +104,11 @@ def last(panel: Panel) -> WindowIndex:
     return WindowIndex(panel.lengths, np.ones(len(panel), dtype=np.int64))
 
 
-class Sampler:
+class Sampler(Epochs):
     """Window numbers in a seeded random order, a batch at a time; its position can be kept and restored exactly.
 
         for numbers in sampler:                      # one epoch, or what is left of it
             batch = windows.batch(*index.locate(numbers))
-
-    The order of an epoch follows from the seed and the epoch alone, so that a restored sampler goes on with the very
-    next batch at once.
 
     Args:
         index: the windows.
@@ -132,39 +129,20 @@ class Sampler:
     ) -> None:
         if len(index) == 0:
             raise ValueError("no window to draw from")
-        self.index, self.batch_size, self.seed, self.balance = index, batch_size, seed, balance
+        super().__init__(seed)
+        self.index, self.batch_size, self.balance = index, batch_size, balance
         self.windows_per_epoch = len(index) if windows_per_epoch is None else windows_per_epoch
-        self.epoch = 0
-        self.position = 0  # batches of this epoch already given
 
     def __len__(self) -> int:
         """Batches in an epoch."""
         return -(-self.windows_per_epoch // self.batch_size)
 
-    def __iter__(self) -> Iterator[Tensor]:
-        """Window numbers, long [batch_size], from the present position to the end of the epoch."""
-        order = self._order()
-        while self.position < len(self):
-            start = self.position * self.batch_size
-            self.position += 1
-            yield order[start : start + self.batch_size]
-        self.epoch, self.position = self.epoch + 1, 0
+    def batches(self, epoch: int) -> tuple[Tensor, ...]:
+        """The batches of window numbers, long [batch_size] each."""
+        return torch.split(self._order(epoch), self.batch_size)
 
-    def state_dict(self) -> dict[str, int]:
-        """The position: after the n-th batch was taken, restoring this gives the n+1st."""
-        return {"epoch": self.epoch, "position": self.position}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go to the position that `state_dict` gave; ArtefactError when it is none."""
-        values = [state.get(key) for key in ("epoch", "position")]
-        if not all(type(value) is int and value >= 0 for value in values) or state["position"] > len(self):
-            raise ArtefactError(
-                f"{state!r} is not a position among {len(self)} batches an epoch. It is damaged or of other data."
-            )
-        self.epoch, self.position = state["epoch"], state["position"]
-
-    def _order(self) -> Tensor:
-        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.epoch) % 2**63)
+    def _order(self, epoch: int) -> Tensor:
+        generator = self.generator(epoch)
         count, total = self.windows_per_epoch, len(self.index)
         if self.balance != "window":
             counts = self.index.counts.double()
