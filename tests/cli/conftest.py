@@ -50,7 +50,12 @@ class Fitted:
 
 
 # What makes a fit of each task end in about a second; a task without an entry is fitted with its defaults.
-QUICK = {"forecaster": ["--horizon", "6", "--max-epochs", "1", "--preset", "fast"]}
+QUICK = {
+    "forecaster": ["--horizon", "6", "--max-epochs", "1", "--preset", "fast"],
+    "language-model": ["--hidden-size", "16", "--max-epochs", "1"],
+    "sequence-tagger": ["--hidden-size", "16", "--max-epochs", "1", "--members", "1"],
+    "text-classifier": ["--hidden-size", "16", "--max-epochs", "1", "--members", "1"],
+}
 
 
 @pytest.fixture(scope="session")
@@ -61,9 +66,8 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Fitted]:
     def make(task: str) -> Fitted:
         if task not in known:
             folder = tmp_path_factory.mktemp(task)
-            data = folder / "data.csv"
             with contextlib.chdir(folder):
-                assert call("synth", task, "-o", data).code == 0
+                data = folder / call("synth", task).out.strip()
                 result = call("fit", task, data, *QUICK.get(task, []))
             assert result.code == 0, result.err
             known[task] = Fitted(task, folder / result.out.strip().splitlines()[-1], data)

@@ -54,10 +54,29 @@ def test_predict_writes_the_table_that_it_prints(gatework, fitted, tmp_path: Pat
 @pytest.mark.parametrize("name", TASKS)
 def test_evaluate_prints_the_baseline_beside_the_model(gatework, fitted, name):
     model = fitted(name)
-    result = gatework("evaluate", model.run, model.data, "--windows", "2")
+    result = gatework("evaluate", model.run, model.data)
     assert result.code == 0, result.err
-    assert "naive" in result.out
-    assert "skill" in result.out
+    head = result.out.splitlines()[1].split("  ")
+    assert [head[0], head[-1].strip()] == ["metric", "skill"]
+    assert len([name for name in head if name]) >= 4, "a baseline stands beside the model"
+
+
+@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("verb", ["evaluate", "predict"])
+def test_help_of_a_run_lists_the_options_of_its_application(gatework, fitted, name, verb):
+    from gatework.cli.parameters import flags
+
+    text = gatework(verb, fitted(name).run, "--help").out
+    for flag in flags(getattr(task(name), verb)):
+        assert re.search(rf"{flag}\b.*\n?.*\w", text), flag
+
+
+def test_an_option_of_the_application_reaches_it(gatework, fitted):
+    model = fitted("forecaster")
+    assert "2 windows each" in gatework("evaluate", model.run, model.data, "--windows", "2").out
+    refused = gatework("evaluate", model.run, model.data, "--window", "2")
+    assert refused.code == 2
+    assert "--windows" in refused.err
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -90,12 +109,11 @@ def test_config_is_yaml_that_fit_takes(gatework, fitted, tmp_path: Path, name):
     assert set(values) == set(schema["properties"])
 
 
-@pytest.mark.parametrize("name", TASKS)
-def test_a_yaml_file_and_flags_say_the_same(gatework, fitted, tmp_path: Path, name):
+def test_a_yaml_file_and_flags_say_the_same(gatework, fitted, tmp_path: Path):
     """Flags win over the file; the resolved configuration of the run holds both."""
-    model = fitted(name)
+    model = fitted("forecaster")
     (tmp_path / "run.yaml").write_text("horizon: 3\nseed: 7\nmax_epochs: 1\npreset: fast\n")
-    result = gatework("fit", name, model.data, "--config", "run.yaml", "--horizon", "4")
+    result = gatework("fit", "forecaster", model.data, "--config", "run.yaml", "--horizon", "4")
     assert result.code == 0, result.err
     resolved = (tmp_path / result.out.strip() / "config.yaml").read_text()
     assert re.search(r"^\s*horizon: 4\b", resolved, re.MULTILINE)

@@ -11,8 +11,8 @@ import torch
 from gatework.tasks.base import MODEL, WEIGHTS, Refit, Task, resume_command
 from gatework.tasks.card import card
 from gatework.tasks.plots import picture, rehearse
-from gatework.train.fit import Journal
 from gatework.train.jobs import Done, Job, fit_all
+from gatework.train.journal import Journal
 from gatework.train.problem import Problem
 from gatework.train.settings import Training
 
@@ -96,7 +96,7 @@ class Fitting:
         task, run, ahead = self._task, self._run, len(self._before)
         problem, outcomes = done[ahead][0], [outcome for _, outcome in done]
         history = [row for outcome in outcomes[ahead:] for row in outcome.history if "refit" not in row]
-        picture(run, "learning_curve", {"metric": problem.metric, "goal": problem.goal, "rows": history})
+        picture(run, "learning_curve", {"metric": problem.metric, "rows": history})
         if outcomes[ahead].finder:
             chosen = {"chosen": outcomes[ahead].learning_rate, "rows": outcomes[ahead].finder}
             picture(run, "learning_rate", chosen)

@@ -27,7 +27,7 @@ _DRAW = "draw_"
 @functools.cache
 def drawings() -> dict[str, Callable[[Mapping[str, Any]], Figure]]:
     """{picture: the function that draws it} of every file of this folder."""
-    found = {}
+    found: dict[str, Callable[[Mapping[str, Any]], Figure]] = {}
     for entry in pkgutil.iter_modules(__path__, f"{__name__}."):
         module = importlib.import_module(entry.name)
         found |= {name.removeprefix(_DRAW): value for name, value in vars(module).items() if name.startswith(_DRAW)}

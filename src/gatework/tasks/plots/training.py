@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 def draw_learning_curve(numbers: Mapping[str, Any]) -> Figure:
     """Training loss and held-out score by step, the best marked.
 
-    numbers: {"metric", "goal": "smaller" (default) or "larger", "rows": [{"step", "loss", <metric>, "member"?}, ...]}
+    numbers: {"metric", "rows": [{"step", "loss", <metric>, "best": whether it was the best so far, "member"?}, ...]}
     """
-    metric, rows, best_of = numbers["metric"], numbers["rows"], max if numbers.get("goal") == "larger" else min
+    metric, rows = numbers["metric"], numbers["rows"]
     figure, (loss, score) = canvas("Learning curve", columns=2)
     for member in sorted({row.get("member", 1) for row in rows}):
         own = [row for row in rows if row.get("member", 1) == member]
@@ -25,7 +25,7 @@ def draw_learning_curve(numbers: Mapping[str, Any]) -> Figure:
         held = [row for row in own if metric in row]
         if held:
             (line,) = score.plot([row["step"] for row in held], [row[metric] for row in held], lw=1.5, label=label)
-            best = best_of(held, key=lambda row: row[metric])
+            best = [row for row in held if row.get("best")][-1]
             score.plot(
                 best["step"], best[metric], "o", color=line.get_color(), label="best, kept" if not label else None
             )
