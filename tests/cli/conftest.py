@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gatework.cli.main import main
+from tests.tasks.quick import QUICK
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,9 @@ class Fitted:
     data: Path
 
 
-# What makes a fit of each task end in about a second; a task without an entry is fitted with its defaults.
-QUICK = {
-    "forecaster": ["--horizon", "6", "--max-epochs", "1", "--preset", "fast"],
-    "language-model": ["--hidden-size", "16", "--max-epochs", "1"],
-    "sequence-tagger": ["--hidden-size", "16", "--max-epochs", "1", "--members", "1"],
-    "text-classifier": ["--hidden-size", "16", "--max-epochs", "1", "--members", "1"],
-}
+def flags_of(task: str) -> list[str]:
+    """The flags that make a fit of `task` quick."""
+    return [word for name, value in QUICK.get(task, {}).items() for word in (f"--{name}", str(value))]
 
 
 @pytest.fixture(scope="session")
@@ -68,7 +65,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Fitted]:
             folder = tmp_path_factory.mktemp(task)
             with contextlib.chdir(folder):
                 data = folder / call("synth", task).out.strip()
-                result = call("fit", task, data, *QUICK.get(task, []))
+                result = call("fit", task, data, *flags_of(task))
             assert result.code == 0, result.err
             known[task] = Fitted(task, folder / result.out.strip().splitlines()[-1], data)
         return known[task]
