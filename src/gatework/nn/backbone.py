@@ -49,8 +49,9 @@ class Backbone(nn.Module):
         attention_under: self-attention layers under the recurrent ones.
         attention_over: self-attention layers over them.
         heads: of each self-attention layer.
-        features: a module whose result [B, T, F] stands beside the token vectors, with an attribute `width`, F; it is
-            called with `context`.
+        attention_window: steps that a step of a causal self-attention layer sees, itself the last.
+        features: a module whose result [B, T, F] stands beside the token vectors; it has the attributes `width`, F, and
+            `causal`, is called with (context, lengths, state) and returns the features and a state, a tuple of tensors.
         vectors: [V, E] for the token vectors to start from.
 
     Attributes:
@@ -93,6 +94,7 @@ class Backbone(nn.Module):
         attention_under: int = 0,
         attention_over: int = 0,
         heads: int = 4,
+        attention_window: int = 128,
         features: nn.Module | None = None,
         vectors: Tensor | None = None,
     ) -> None:
@@ -105,7 +107,13 @@ class Backbone(nn.Module):
         width = embedding + (0 if self.characters is None else self.characters.width)
         width += 0 if features is None else int(features.width)  # type: ignore[arg-type]
         self.input_dropout, self.output_dropout = LockedDropout(input_dropout), LockedDropout(output_dropout)
-        self.under = self._attention(width, attention_under, heads, dropout)
+        options: dict[str, Any] = {
+            "heads": heads,
+            "dropout": dropout,
+            "causal": not bidirectional,
+            "window": attention_window,
+        }
+        self.under = SelfAttention(width, attention_under, **options) if attention_under else None
         self.layers = nn.ModuleList()
         for size in sizes:
             layer = Recurrent(
@@ -121,20 +129,17 @@ class Backbone(nn.Module):
             self.layers.append(layer)
             width = layer.output_size * layer.num_directions
         self.between = LockedDropout(dropout)
-        self.over = self._attention(width, attention_over, heads, dropout)
+        self.over = SelfAttention(width, attention_over, **options) if attention_over else None
         self.width = width
-
-    def _attention(self, width: int, layers: int, heads: int, dropout: float) -> SelfAttention | None:
-        return SelfAttention(width, layers, heads, dropout, causal=not self.bidirectional) if layers else None
 
     @property
     def causal(self) -> bool:
         """Whether a step's result is without what comes after it in the order of reading."""
-        return not self.bidirectional and bool(getattr(self.features, "causal", self.features is None))
+        return not self.bidirectional and (self.features is None or (bool(self.features.causal) and not self.reverse))
 
     @property
     def stages(self) -> list[nn.Module]:
-        """What carries a state, from the bottom: attention under, recurrent layers, attention over."""
+        """The layers from the bottom: attention under, recurrent layers, attention over."""
         return [stage for stage in (self.under, *self.layers, self.over) if stage is not None]
 
     def groups(self) -> list[nn.Module]:
@@ -167,56 +172,66 @@ class Backbone(nn.Module):
 
         Raises InputError where shapes or ids do not fit, and for what the network was made without.
         """
-        x = self._inputs(ids, characters, context)
-        if self.reverse:
-            x = _reversed(x, lengths)
-        stages = self.stages
-        if state is not None and len(state) != len(stages):
-            raise InputError(f"state has {len(state)} entries; expected {len(stages)}, one for each layer.")
-        finals: BackboneState = []
-        x = self.input_dropout(x)
-        for number, stage in enumerate(stages):
+        older = self._older(state)
+        x, finals = self._inputs(ids, characters, context, lengths, older)
+        x = self.input_dropout(_reversed(x, lengths) if self.reverse else x)
+        for number, stage in enumerate(self.stages):
             if number and isinstance(stage, Recurrent):
                 x = self.between(x)
-            x, final = stage(x, None if state is None else state[number], lengths)
+            x, final = stage(x, older.pop(0), lengths)
             finals.append(final)
         x = self.output_dropout(x)
         return (_reversed(x, lengths) if self.reverse else x), finals
 
-    def _inputs(self, ids: Tensor, characters: Tensor | Spelling | None, context: Any) -> Tensor:
-        """What goes into the first layer, [B, T, F]."""
+    def _older(self, state: BackboneState | None) -> list[Any]:
+        """What each part that carries a state starts from: `features`, then the stages."""
+        count = len(self.stages) + (self.features is not None)
+        if state is None:
+            return [None] * count
+        if len(state) != count:
+            raise InputError(f"state has {len(state)} entries; expected {count}, as this network returns it.")
+        return list(state)
+
+    def _inputs(
+        self,
+        ids: Tensor,
+        characters: Tensor | Spelling | None,
+        context: Any,
+        lengths: Tensor | Sequence[int] | None,
+        older: list[Any],
+    ) -> tuple[Tensor, BackboneState]:
+        """What goes into the first layer [B, T, F], and the state of `features`, taking the older one from `older`."""
         if ids.dim() != 2:
             raise InputError(f"ids has shape {tuple(ids.shape)}; expected [B, T].")
-        for name, part, given in (
-            ("characters", self.characters, characters),
-            ("context", self.features, context),
-        ):
+        for name, part, given in (("characters", self.characters, characters), ("context", self.features, context)):
             if (part is None) != (given is None):
                 wants = "was made without them" if part is None else "needs them at every call"
                 raise InputError(f"{name} is {'given' if part is None else 'None'}, but this network {wants}.")
-        parts = [self.embedding(ids)]
+        parts, after = [self.embedding(ids)], []
         if self.characters is not None and characters is not None:
             parts.append(self.characters(characters))
         if self.features is not None:
-            parts.append(self.features(context))
-        return parts[0] if len(parts) == 1 else torch.cat(parts, -1)
+            found, own = self.features(context, lengths, older.pop(0))
+            parts.append(found)
+            after.append(own)
+        return parts[0] if len(parts) == 1 else torch.cat(parts, -1), after
 
 
 def detach(state: Any) -> Any:
     """A state of `Backbone` without its history, for truncated backpropagation."""
-    return each(state, Tensor.detach)
+    return _each(state, Tensor.detach)
 
 
 def select(state: Any, rows: Tensor) -> Any:
     """A state of `Backbone` for some rows of the batch [N], in their order; a row may come more than once."""
-    return each(state, lambda part: part.index_select(1, rows))
+    return _each(state, lambda part: part.index_select(1, rows))
 
 
-def each(state: Any, change: Any) -> Any:
+def _each(state: Any, change: Any) -> Any:
     """A state of `Backbone` with every tensor changed."""
     if isinstance(state, Tensor):
         return change(state)
-    parts = [each(part, change) for part in state]
+    parts = [_each(part, change) for part in state]
     return parts if isinstance(state, list) else tuple(parts)
 
 

@@ -100,13 +100,11 @@ class CharacterFeatures(nn.Module):
     def _words(self, words: Tensor) -> Tensor:
         """Features [U, F] of distinct words [U, L]."""
         sizes = (words != PADDING).sum(1, keepdim=True)
-        found = []
+        steps, found = torch.arange(words.shape[1] + max(self.options.widths), device=words.device), []
         for width, linear in zip(self.options.widths, self.filters, strict=True):
             x = functional.pad(self.vectors(words), (0, 0, width - 1, width - 1))
             seen = x.unfold(1, width, 1).transpose(2, 3).flatten(2)  # [U, L + width - 1, width * E]
             y = linear(seen)
-            within = (
-                torch.arange(y.shape[1], device=y.device) < sizes + width - 1
-            )  # some character of the word in sight
+            within = steps[: y.shape[1]] < sizes + width - 1  # some character of the word is in sight
             found.append(y.masked_fill(~within.unsqueeze(-1), torch.finfo(y.dtype).min).amax(1))
         return torch.where(sizes > 0, torch.cat(found, 1).relu(), 0.0)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from gatework.errors import InputError
 
 Kind = Literal["attention", "mean", "max", "last", "concat"]
+Reads = Literal["forward", "backward", "both"]
 
 
 def running(lengths: Tensor | Sequence[int] | None, like: Tensor) -> Tensor:
@@ -29,23 +30,29 @@ class Pooling(nn.Module):
 
     Args:
         kind: "attention" weighs steps by a learned score, softmax(v . tanh(A y_t + b)); "mean"; "max" of each feature;
-            "last" is the last step of each row; "concat" is the last step, max and mean side by side (3 W wide).
+            "last" is the step at which each row has been read; "concat" is that step, max and mean side by side (3 W).
         width: features W of a step, >= 1.
+        reads: how the layers below read, which says where "last" is: "forward" (the last step), "backward" (the first),
+            or "both" (the last step of the first half of the features, the first step of the second half).
 
     Attributes:
         width: features of what comes out: W, or 3 W for "concat".
 
-    Raises InputError for a kind that is none of these.
+    Raises InputError for a kind or a way of reading that is none of these, and an odd width read from both ends.
 
     Source: Yang et al., Hierarchical attention networks (NAACL 2016), eq. 5-7; Howard & Ruder, arXiv:1801.06146,
     section 3.3 (concat pooling).
     """
 
-    def __init__(self, kind: Kind, width: int) -> None:
+    def __init__(self, kind: Kind, width: int, reads: Reads = "forward") -> None:
         super().__init__()
+        if reads not in get_args(Reads):
+            raise InputError(f"reads is {reads!r}; expected one of {', '.join(get_args(Reads))}.")
+        if reads == "both" and width % 2:
+            raise InputError(f"width is {width}; layers that read from both ends give an even number of features.")
         if kind not in get_args(Kind):
             raise InputError(f"kind is {kind!r}; expected one of {', '.join(get_args(Kind))}.")
-        self.kind = kind
+        self.kind, self.reads = kind, reads
         self.width = 3 * width if kind == "concat" else width
         if kind == "attention":
             self.projection = nn.Linear(width, width)
@@ -64,8 +71,16 @@ class Pooling(nn.Module):
         seen = running(lengths, y)
         if self.kind == "attention":
             return self._attention(y, seen)
-        parts = {"mean": [_mean], "max": [_max], "last": [_last], "concat": [_last, _max, _mean]}[self.kind]
-        return torch.cat([part(y, seen) for part in parts], -1), None
+        pooled = {"mean": _mean, "max": _max, "last": self._last}
+        names = ("last", "max", "mean") if self.kind == "concat" else (self.kind,)
+        return torch.cat([pooled[name](y, seen) for name in names], -1), None
+
+    def _last(self, y: Tensor, seen: Tensor) -> Tensor:
+        """The step at which each row has been read, [B, W]."""
+        if self.reads == "both":
+            first, second = y.chunk(2, -1)
+            return torch.cat([_step(first, seen, -1), _step(second, seen, 0)], -1)
+        return _step(y, seen, 0 if self.reads == "backward" else -1)
 
     def _attention(self, y: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
         scores = self.score(torch.tanh(self.projection(y))).squeeze(-1).float()  # [B, T]
@@ -83,12 +98,16 @@ def _max(y: Tensor, seen: Tensor) -> Tensor:
     if not y.shape[1]:
         return y.new_zeros(y.shape[0], y.shape[2])
     largest = y.masked_fill(~seen.unsqueeze(-1), torch.finfo(y.dtype).min).amax(1)
-    return torch.where(seen.any(1, keepdim=True), largest, 0.0)
+    return torch.where(seen[:, :1], largest, 0.0)
 
 
-def _last(y: Tensor, seen: Tensor) -> Tensor:
+def _step(y: Tensor, seen: Tensor, place: int) -> Tensor:
+    """The first step of each row (place 0) or its last (place -1), [B, W]."""
     if not y.shape[1]:
         return y.new_zeros(y.shape[0], y.shape[2])
-    place = (seen.sum(1) - 1).clamp_min(0)
-    found = y.gather(1, place.view(-1, 1, 1).expand(-1, 1, y.shape[2])).squeeze(1)
-    return torch.where(seen.any(1, keepdim=True), found, 0.0)
+    if place:
+        last = (seen.sum(1) - 1).clamp_min(0)
+        found = y.gather(1, last.view(-1, 1, 1).expand(-1, 1, y.shape[2])).squeeze(1)
+    else:
+        found = y[:, 0]
+    return torch.where(seen[:, :1], found, 0.0)

@@ -12,17 +12,17 @@ from gatework.errors import InputError
 from gatework.nn.dropout import LockedDropout
 from gatework.nn.pooling import running
 
-AttentionState = tuple[
-    Tensor, ...
-]  # of each layer: keys and values [2, B, P, heads * S], and [1, B] how many are filled
+# of each layer: keys and values [2, B, P, heads * S], and how many of the P places are filled [1, B]
+AttentionState = tuple[Tensor, ...]
+_PIECES = 4  # windows that causal attention is computed for at once
 
 
 class SelfAttention(nn.Module):
     """Transformer encoder layers with normalisation before each part, [B, T, W] to [B, T, W].
 
     Positions are told by rotating queries and keys (Su et al., arXiv:2104.09864, eq. 15-16), so only the distance
-    between two steps counts. Causal layers look back over a window and carry it from call to call: pieces of a sequence,
-    one after the other, give what the whole gives, at the same cost for each step however long it grows.
+    between two steps counts. Causal layers look back over a window and carry it from call to call: pieces of a
+    sequence, one after the other, give what the whole gives, at the same cost for each step however long it grows.
 
     Args:
         width: features W of a step.
@@ -95,6 +95,8 @@ class _Layer(nn.Module):
         return x + self.dropout(self.narrow(functional.gelu(self.wide(self.second(x))))), after
 
     def _attend(self, x: Tensor, seen: Tensor | None, state: AttentionState | None) -> tuple[Tensor, list[Tensor]]:
+        if self.causal and x.shape[1] > _PIECES * self.window:
+            return self._in_pieces(x, seen, state)
         B, T, _ = x.shape
         queries, *pair = self.queries(x).chunk(3, -1)
         both, visible, past, after = torch.stack(pair), seen, 0, []  # keys and values [2, B, T, heads * S]
@@ -110,6 +112,15 @@ class _Layer(nn.Module):
         mask = self._mask(visible, T, past, x.device)
         y = functional.scaled_dot_product_attention(_turned(q, past), _turned(k, 0), v, attn_mask=mask)
         return self.out(y.transpose(1, 2).reshape(B, T, -1)), after
+
+    def _in_pieces(self, x: Tensor, seen: Tensor | None, state: AttentionState | None) -> tuple[Tensor, list[Tensor]]:
+        """As `_attend`, with memory that grows with T instead of T * T."""
+        size, found, after = _PIECES * self.window, [], list(state or ())
+        for start in range(0, x.shape[1], size):
+            own = None if seen is None else seen[:, start : start + size]
+            y, after = self._attend(x[:, start : start + size], own, tuple(after) or None)
+            found.append(y)
+        return torch.cat(found, 1), after
 
     def _carry(self, both: Tensor, filled: Tensor, seen: Tensor | None, T: int) -> list[Tensor]:
         """The last `window - 1` keys and values of each row, right-aligned, and how many of them are its own."""
