@@ -1,7 +1,7 @@
 """The tables of the README: newest rows, geometric means, the worst shape."""
 
 import pytest
-from report import between, forecast_table, kernel_table, newest
+from report import FORECASTS, TEXTS, between, kernel_table, newest, score_table
 
 from gatework.bench.record import COLUMNS
 
@@ -40,7 +40,21 @@ def test_forecast_table_puts_peers_beside_ours():
         row(**ours, metric="CPU seconds", median="41.2", peer="DLinear", peer_median="9.6"),
     ]
     expected = "| etth1-96 | MSE | 0.385 | **0.38** | 41 | SegRNN 0.368, DLinear 0.386 (10) |"
-    assert expected in forecast_table(rows).splitlines()
+    assert expected in score_table(rows, "forecast", FORECASTS, "CPU seconds").splitlines()
+
+
+def test_text_table_is_bold_where_more_is_enough():
+    ours = {"suite": "text", "mode": "trec", "metric": "accuracy"}
+    rows = [
+        row(**ours, median="0.9120"),
+        row(**ours, median="0.9120", peer="majority", peer_median="0.188"),
+        row(**ours, median="0.9120", peer="TF-IDF + LR", peer_median="0.86"),
+        row(suite="text", mode="trec", metric="seconds", median="63.4"),
+        row(suite="text", mode="sst2", metric="accuracy", median="0.81"),
+    ]
+    lines = score_table(rows, "text", TEXTS, "seconds").splitlines()
+    assert "| trec | accuracy | 0.90 | **0.912** | 63 | TF-IDF + LR 0.86, majority 0.188 |" in lines[3]
+    assert "| sst2 | accuracy | 0.82 | 0.81 |" in lines[2]
 
 
 def test_between_replaces_only_what_stands_there():
