@@ -106,30 +106,15 @@ def _forecaster(seed: int, **settings: object) -> Iterator[tuple[Forecaster, Cal
 
 def record_rows(data: str, runs: list[Scores], baseline: dict[str, tuple[str, float]]) -> list[dict[str, object]]:
     """Rows for every score: alone, beside the naive forecast, and beside every peer recorded for it so far."""
-    rows = []
+    beside: dict[str, dict[str, tuple[float, str]]] = {}
     for metric in runs[0]:
-        values = [run[metric] for run in runs]
-        row: dict[str, object] = {
-            "suite": "forecast",
-            "cell": "lstm",
-            "backend": "auto",
-            "mode": data,
-            "threads": torch.get_num_threads(),
-            "metric": metric,
-            "median": statistics.median(values),
-            "p20": float(np.quantile(values, 0.2)),
-            "p80": float(np.quantile(values, 0.8)),
-            "note": f"defaults, {len(runs)} seeds; python benchmarks/forecast.py {data}",
-        }
-        rows.append(row)
         peers = {r["peer"]: r for r in record.read() if (r["mode"], r["metric"]) == (data, metric) and r["peer"]}
-        beside = {name: (float(r["peer_median"]), r["note"]) for name, r in peers.items()}
-        if data in baseline and baseline[data][0] == metric:
-            beside["seasonal naive"] = baseline[data][1], "the season repeated"
-        for peer, (figure, note) in beside.items():
-            ratio = statistics.median(values) / figure
-            rows.append({**row, "peer": peer, "peer_median": figure, "ratio": ratio, "note": note})
-    return rows
+        beside[metric] = {name: (float(r["peer_median"]), r["note"]) for name, r in peers.items()}
+    if data in baseline:
+        metric, figure = baseline[data]
+        beside[metric]["seasonal naive"] = figure, "the season repeated"
+    note = f"defaults, {len(runs)} seeds; python benchmarks/forecast.py {data}"
+    return record.score_rows("forecast", data, runs, beside, note)
 
 
 def main() -> None:

@@ -1,17 +1,61 @@
 """The results file of this repository, written and read by the recorder that `gatework bench` uses too."""
 
-from collections.abc import Mapping
+import statistics
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+
+import numpy as np
+import torch
 
 from gatework.bench import record
 from gatework.bench.record import COLUMNS
 
-__all__ = ["COLUMNS", "RESULTS", "append", "peer_rows", "read"]
+__all__ = ["COLUMNS", "RESULTS", "append", "peer_rows", "read", "score_rows"]
 
 RESULTS = Path(__file__).resolve().parent / "results.csv"
 append = partial(record.append, path=RESULTS)
 read = partial(record.read, RESULTS)
+
+
+def score_rows(
+    suite: str,
+    data: str,
+    runs: Sequence[Mapping[str, float]],
+    beside: Mapping[str, Mapping[str, tuple[float, str]]],
+    note: str,
+    cell: str = "lstm",
+) -> list[dict[str, object]]:
+    """Rows for every score of repeated runs: alone, and beside every peer that has a figure for it.
+
+    Args:
+        suite: what the figures belong to, such as "forecast".
+        data: what was measured on.
+        runs: {metric: score} of each run; the median is what counts.
+        beside: {metric: {peer: (figure, note)}}.
+        note: how the figures came about, with the command.
+        cell: of the network.
+    """
+    rows: list[dict[str, object]] = []
+    for metric in runs[0]:
+        values = [run[metric] for run in runs]
+        median = statistics.median(values)
+        row: dict[str, object] = {
+            "suite": suite,
+            "cell": cell,
+            "backend": "auto",
+            "mode": data,
+            "threads": torch.get_num_threads(),
+            "metric": metric,
+            "median": median,
+            "p20": float(np.quantile(values, 0.2)),
+            "p80": float(np.quantile(values, 0.8)),
+            "note": note,
+        }
+        rows.append(row)
+        for peer, (figure, words) in beside.get(metric, {}).items():
+            rows.append({**row, "peer": peer, "peer_median": figure, "ratio": median / figure, "note": words})
+    return rows
 
 
 def peer_rows(data: str, peer: str, scores: Mapping[str, float], note: str) -> list[dict[str, object]]:
