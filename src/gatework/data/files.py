@@ -1,24 +1,23 @@
-"""Files as tables: .csv, .tsv, .txt and .jsonl, each also packed with gzip, and .parquet."""
+"""Files as tables: .csv, .tsv, .txt and .jsonl, each also packed with gzip or xz, and .parquet."""
 
 from __future__ import annotations
 
 import csv
-import gzip
-import io
 import json
 import re
 import warnings
-import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from gatework.data.wording import did_you_mean
+from gatework.data.packing import ending, named_errors, open_packed, packing
 from gatework.errors import InputError
 from gatework.say import say
 
 _TEXT_ENDINGS = (".csv", ".tsv", ".txt")
-_LINE_ENDINGS = (".jsonl", ".ndjson")
+LINE_ENDINGS = (".jsonl", ".ndjson")
 
 
 def read_file(path: Path) -> pd.DataFrame:
@@ -27,49 +26,29 @@ def read_file(path: Path) -> pd.DataFrame:
     Raises:
         InputError: missing, empty, forbidden, damaged, in another encoding or of an unknown kind.
     """
-    if not path.exists():
-        near = [p.name for p in path.parent.glob("*")] if path.parent.is_dir() else []
-        raise InputError(f"there is no file {path}.{did_you_mean(path.name, near)} Expected the path of a data file.")
     if path.is_dir():
         raise InputError(f"{path} is a folder. Expected one file: .csv, .tsv, .jsonl (each also .gz) or .parquet.")
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    packed = suffixes[-1:] == [".gz"]
-    ending = suffixes[-2 if packed else -1] if len(suffixes) > packed else ""
-    try:
+    with named_errors(path):
         if path.stat().st_size == 0:
             raise InputError(f"{path} is empty (0 bytes). Expected a header line and rows; check how it was written.")
-        if ending in _TEXT_ENDINGS:
-            return _read_text(path, packed, ending)
-        if ending in _LINE_ENDINGS:
-            return _read_lines(path, packed)
-        if ending == ".parquet":
-            return _read_parquet(path)
-    except PermissionError as error:
-        raise InputError(
-            f"{path} may not be read by this user. Expected a readable file; change its permissions."
-        ) from error
-    except UnicodeDecodeError as error:
-        raise InputError(_encoding_message(path, packed)) from error
-    except csv.Error as error:
-        raise InputError(
-            f"the first line of {path} is no header: {error}. Expected the names of the columns; "
-            "check how it was written."
-        ) from error
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(
-            f"{path} is not a whole gzip file ({error}). It was cut short or is not packed; get it again."
-        ) from error
+        kind = ending(path)
+        if kind in _TEXT_ENDINGS:
+            return _read_text(path, kind)
+        if kind in LINE_ENDINGS:
+            return pd.DataFrame([row for _, row in json_rows(path, '{"ds": ..., "y": ...}')])
+        if kind == ".parquet":
+            return read_parquet(path)
     raise InputError(
-        f"{path} has the ending {''.join(suffixes[-2:]) or 'none'!r}. Expected .csv, .tsv, .txt, .jsonl (each also "
-        ".gz) or .parquet; save it as one of these."
+        f"{path} has the ending {''.join(path.suffixes[-2:]).lower() or 'none'!r}. Expected .csv, .tsv, .txt, .jsonl "
+        "(each also .gz or .xz) or .parquet; save it as one of these."
     )
 
 
-def _read_text(path: Path, packed: bool, ending: str) -> pd.DataFrame:
-    first = _first_line(path, packed)
-    separator = "\t" if ending == ".tsv" else _separator(first)
-    fields = next(csv.reader([first], delimiter=separator, skipinitialspace=True))
-    headless = not any(_could_be_name(field.strip()) for field in fields)
+def _read_text(path: Path, kind: str) -> pd.DataFrame:
+    first = _first_line(path)
+    separator = "\t" if kind == ".tsv" else _separator(first)
+    fields = header_fields(path, first, separator)
+    headless = not any(could_be_name(field.strip()) for field in fields)
     if headless:
         say(f"{path.name} has no header line; its columns are called column1 to column{len(fields)}")
     twice = sorted({field for field in fields if fields.count(field) > 1})
@@ -87,7 +66,7 @@ def _read_text(path: Path, packed: bool, ending: str) -> pd.DataFrame:
                 skipinitialspace=True,
                 encoding="utf-8-sig",
                 low_memory=False,
-                compression="gzip" if packed else None,
+                compression=packing(path),
             )
     except pd.errors.EmptyDataError as error:
         raise InputError(f"{path} holds no columns. Expected a header line and rows.") from error
@@ -98,18 +77,37 @@ def _read_text(path: Path, packed: bool, ending: str) -> pd.DataFrame:
         ) from error
 
 
+def header_fields(path: Path, line: str, separator: str) -> list[str]:
+    """The fields of the first line of a table; InputError when it cannot be read."""
+    try:
+        return next(csv.reader([line], delimiter=separator, skipinitialspace=True))
+    except csv.Error as error:
+        raise InputError(
+            f"the first line of {path} is no header: {error}. Expected the names of the columns; "
+            "check how it was written."
+        ) from error
+
+
 def _separator(line: str) -> str:
-    counts = {mark: line.count(mark) for mark in (",", ";", "\t", "|")}
-    best = max(counts, key=lambda mark: counts[mark])
-    if best != "," and counts[best] > 0:
+    best = separator_of(line)
+    if best != ",":
         say(f"columns are separated by {best!r}")
-        return best
-    return ","
+    return best
 
 
-def _read_lines(path: Path, packed: bool) -> pd.DataFrame:
-    rows = []
-    with _open(path, packed) as file:
+def separator_of(line: str) -> str:
+    """The mark that stands most often in a line: comma, semicolon, tab or bar; comma where none does."""
+    counts = {mark: line.count(mark) for mark in (",", ";", "\t", "|")}
+    return max(counts, key=lambda mark: counts[mark])
+
+
+def json_rows(path: Path, example: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a file of JSON lines, each with the number of its line; blank lines are passed over.
+
+    Raises:
+        InputError: a line that is no JSON object; `example` shows one.
+    """
+    with open_packed(path) as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
@@ -121,13 +119,13 @@ def _read_lines(path: Path, packed: bool) -> pd.DataFrame:
                 shown = line[:40].decode(errors="replace").strip()
                 raise InputError(
                     f"line {number} of {path} is not a JSON object: {shown!r}. Expected one object a line, "
-                    '{"ds": ..., "y": ...}; mend that line.'
+                    f"{example}; mend that line."
                 )
-            rows.append(row)
-    return pd.DataFrame(rows)
+            yield number, row
 
 
-def _read_parquet(path: Path) -> pd.DataFrame:
+def read_parquet(path: Path) -> pd.DataFrame:
+    """The table in a Parquet file; InputError when it cannot be read or pyarrow is not there."""
     try:
         return pd.read_parquet(path)
     except ImportError as error:
@@ -138,13 +136,9 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         raise InputError(f"{path} is not a Parquet file that can be read: {error}. Get or write it again.") from error
 
 
-def _open(path: Path, packed: bool) -> io.BufferedIOBase:
-    return gzip.open(path, "rb") if packed else path.open("rb")
-
-
-def _first_line(path: Path, packed: bool) -> str:
+def _first_line(path: Path) -> str:
     """The first line that is not blank; InputError when the file has none or is UTF-16."""
-    with _open(path, packed) as file:
+    with open_packed(path) as file:
         for line in file:
             if line.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in line:
                 raise InputError(
@@ -155,21 +149,7 @@ def _first_line(path: Path, packed: bool) -> str:
     raise InputError(f"{path} holds blank lines only. Expected a header line and rows; check how it was written.")
 
 
-def _encoding_message(path: Path, packed: bool) -> str:
-    with _open(path, packed) as file:
-        for number, line in enumerate(file, 1):
-            try:
-                line.decode("utf-8")
-            except UnicodeDecodeError as error:
-                around = line[max(error.start - 12, 0) : error.start + 12].decode("latin-1").strip()
-                return (
-                    f"{path} is not UTF-8: line {number} holds the byte 0x{line[error.start]:02x}, around {around!r} "
-                    "(read as Latin-1). Save the file as UTF-8, or convert it: iconv -f latin1 -t utf-8."
-                )
-    return f"{path} is not UTF-8 text. Save the file as UTF-8."
-
-
-def _could_be_name(text: str) -> bool:
+def could_be_name(text: str) -> bool:
     """Whether a field of a first line may name a column: it is no number and no date."""
     number = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
     date = r"\d{1,4}[-/.]\d{1,2}([-/.]\d{1,4})?([ T]\d.*)?"

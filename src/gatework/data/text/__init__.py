@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gatework.data.text.buckets import Buckets as Buckets
+    from gatework.data.text.corpus import read_corpus as read_corpus
+    from gatework.data.text.documents import Documents as Documents
+    from gatework.data.text.documents import read_documents as read_documents
     from gatework.data.text.encoding import Tokens as Tokens
     from gatework.data.text.streams import Streams as Streams
     from gatework.data.text.synth import synthetic_corpus as synthetic_corpus
@@ -19,11 +22,14 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "Buckets": "buckets",
+    "Documents": "documents",
     "Streams": "streams",
     "Tagged": "tagged",
     "Tokens": "encoding",
     "Vocabulary": "vocabulary",
     "learn_vocabulary": "vocabulary",
+    "read_corpus": "corpus",
+    "read_documents": "documents",
     "synthetic_corpus": "synth",
     "synthetic_reviews": "synth",
     "synthetic_tagged": "synth",
