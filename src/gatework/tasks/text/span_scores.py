@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-Span = tuple[int, int, str]  # first token, the token after the last, type
+from gatework.data.text.schemes import Span
 
 
 @dataclass(frozen=True)

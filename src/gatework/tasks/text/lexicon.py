@@ -1,0 +1,98 @@
+"""What a tagger knows beside its weights: words, tags, and how the tags spell entities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+from torch import Tensor
+
+from gatework.data.text import Tokens
+from gatework.data.text.schemes import PLAIN, convert, legal, spell
+from gatework.tasks.text.inputs import Inputs, Sentences
+from gatework.tasks.text.most_frequent import MostFrequent
+
+if TYPE_CHECKING:
+    from gatework.tasks.text.network import TextNetwork
+
+_SHORT = ("BIO", "IOB1")  # schemes that do not mark the last word of an entity
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """Words and tags.
+
+    Attributes:
+        inputs: how words become numbers.
+        tags: what the network tells apart, spelt in `inside`.
+        given: how the data spell entities: BIO, BIOES ..., or "plain" for tags that spell none.
+        inside: how the network's tags spell them.
+        usual: the baseline, which also knows every word of the training part.
+    """
+
+    inputs: Inputs
+    tags: tuple[str, ...]
+    given: str
+    inside: str
+    usual: MostFrequent
+
+    def numbers(self, tags: Sentences) -> Tokens:
+        """Tags of the data as those of the network."""
+        number = {name: place for place, name in enumerate(self.tags)}
+        return Tokens.from_lists([[number[tag] for tag in respelt(own, self.given, self.inside)] for own in tags])
+
+    def spelt(self, tags: Sequence[int]) -> list[str]:
+        """Tags of the network in the scheme of the data."""
+        return respelt([self.tags[number] for number in tags], self.inside, self.given)
+
+    def transitions(self) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """Which tag may follow which bool [K, K], which may begin [K] and end [K] a sentence; None: any may."""
+        return (None, None, None) if self.inside == PLAIN else legal(list(self.tags), self.inside)
+
+    def alike(self) -> Tensor:
+        """Which of the network's tags are written alike in the data's scheme: [K, K], 1 or 0.
+
+        S-X and B-X are both B-X in BIO: the probability of what is written is the sum of theirs.
+        """
+        if self.given not in _SHORT:
+            return torch.eye(len(self.tags))
+        same = str.maketrans({"S": "B", "U": "B", "E": "I", "L": "I"})
+        kinds = [name[0].translate(same) + name[1:] for name in self.tags]
+        return torch.tensor([[float(a == b) for b in kinds] for a in kinds])
+
+    def entity(self, length: int, kind: str) -> list[int]:
+        """The network's tags of an entity of `length` words."""
+        return [self.tags.index(name) for name in spell([(0, length, kind)], length, self.inside)]
+
+    def going_on(self, kind: str) -> int | None:
+        """The network's tag that would lengthen an entity before it; None where entities mark their end."""
+        name = spell([(0, 2, kind)], 2, "BIO")[1]
+        return self.tags.index(name) if self.inside in _SHORT and name in self.tags else None
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "inputs": self.inputs.to_json(),
+            "tags": list(self.tags),
+            "given": self.given,
+            "inside": self.inside,
+            "usual": self.usual.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any], settings: TextNetwork) -> Self:
+        """What `to_json` gave; ArtefactError, KeyError, TypeError or ValueError when it is not that."""
+        return cls(
+            Inputs.from_json(value["inputs"], settings),
+            tuple(str(name) for name in value["tags"]),
+            str(value["given"]),
+            str(value["inside"]),
+            MostFrequent.from_json(value["usual"]),
+        )
+
+
+def respelt(tags: Sequence[str], source: str, target: str) -> list[str]:
+    """Tags of one scheme in another."""
+    return list(tags) if source == target else convert(list(tags), source, target)

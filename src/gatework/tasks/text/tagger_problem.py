@@ -1,0 +1,60 @@
+"""What trains a tagger: sentences of like length in a batch, scored by F1 of entities or accuracy of tags."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from gatework.data.text import Buckets, Tagged
+from gatework.data.text.schemes import PLAIN
+from gatework.tasks.text.lexicon import Lexicon
+from gatework.tasks.text.network import backbone, start_vectors
+from gatework.tasks.text.tag_decoding import best_tags
+from gatework.tasks.text.tag_scores import accuracy, span_f1
+from gatework.tasks.text.tagger_network import TaggerNet, tagger_loss
+from gatework.train.problem import Problem
+
+if TYPE_CHECKING:
+    from gatework.tasks.sequence_tagger import SequenceTaggerConfig
+
+
+def tagging_problem(
+    config: SequenceTaggerConfig, lexicon: Lexicon, train: Tagged, held: Tagged | None, seed: int
+) -> Problem:
+    """A fresh tagger and what trains it on `train`; `held`, where there is any, decides which weights are kept."""
+    words, tags = lexicon.inputs.encode(train.sentences), lexicon.numbers(train.tags or [])
+    plain = lexicon.given == PLAIN
+
+    def batch(numbers: Tensor) -> dict[str, Tensor]:
+        return {**words.batch(numbers), "tags": tags.batch(numbers)[0]}
+
+    validate = None
+    if held is not None:
+        truth, unseen = held.tags or [], lexicon.inputs.encode(held.sentences)
+
+        def validate(net: nn.Module) -> dict[str, float]:
+            found = best_tags([net], lexicon, unseen)
+            return {"accuracy": accuracy(truth, found)} if plain else {"F1": span_f1(truth, found, lexicon.given)}
+
+    once = torch.bincount(words.ids.flat, minlength=len(lexicon.inputs.words)) == 1
+    vectors = start_vectors(config.model, lexicon.inputs.words.tokens)
+    return Problem(
+        tagger(config, lexicon, once, vectors),
+        tagger_loss,
+        Buckets(words.lengths, config.training.batch_size or 1, seed),
+        batch,
+        validate,
+        "accuracy" if plain else "F1",
+        "sentences",
+        "larger",
+    )
+
+
+def tagger(
+    config: SequenceTaggerConfig, lexicon: Lexicon, once: Tensor | None = None, vectors: Tensor | None = None
+) -> TaggerNet:
+    """An untrained network: `once` are the words [V] that occur once, `vectors` [V, E] where word vectors start."""
+    body = backbone(config.model, *lexicon.inputs.sizes(), vectors=vectors, transformer=lexicon.inputs.transformer)
+    return TaggerNet(body, lexicon, bool(config.crf), config.unknown, once)
