@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gatework.data.text.synth import synthetic_reviews as synthetic_reviews
     from gatework.data.text.synth import synthetic_tagged as synthetic_tagged
     from gatework.data.text.tagged import Tagged as Tagged
+    from gatework.data.text.tagged import read_tagged as read_tagged
     from gatework.data.text.tokenise import words as words
     from gatework.data.text.vocabulary import Vocabulary as Vocabulary
     from gatework.data.text.vocabulary import learn_vocabulary as learn_vocabulary
@@ -30,6 +31,7 @@ _PLACES = {
     "learn_vocabulary": "vocabulary",
     "read_corpus": "corpus",
     "read_documents": "documents",
+    "read_tagged": "tagged",
     "synthetic_corpus": "synth",
     "synthetic_reviews": "synth",
     "synthetic_tagged": "synth",

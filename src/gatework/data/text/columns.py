@@ -51,6 +51,8 @@ class Columns:
     def named(self, column: str | int, argument: str) -> str:
         """The name of a column given by name or by number from 1; InputError when it is not there."""
         names = list(self.values)
+        if isinstance(column, str) and column not in self.values and column.isdecimal():
+            column = int(column)
         if isinstance(column, int) and not isinstance(column, bool) and 1 <= column <= len(names):
             return names[column - 1]
         if isinstance(column, str) and column in self.values:

@@ -51,12 +51,22 @@ def chunks_of(text: str) -> list[str]:
     return text.replace(" />", "/>").split()
 
 
+def word_places(text: str) -> list[tuple[int, int]]:
+    """Where each word of `words` begins and ends in the text."""
+    return [match.span() for match in _pattern().finditer(text)]
+
+
 def cut_chunk(chunk: str) -> tuple[str, ...]:
     """The words of a text without white space."""
     return tuple(_pattern().findall(chunk))
 
 
 _remembered = lru_cache(maxsize=1 << 16)(cut_chunk)  # few chunks make up most of any text
+
+
+def lower_case(text: str) -> str:
+    """The text in small letters, as many characters as before."""
+    return text.replace("\u0130", "i").lower()  # the one letter that would become two
 
 
 def join_words(tokens: Sequence[str]) -> str:
@@ -94,8 +104,8 @@ def _pattern() -> re.Pattern[str]:
         rf"|[0-9]++(?:[.,:][0-9]++)*+(?!{initial})|{letter}++"
         rf"|{_QUOTE}(?:[sS]|[rR][eE]|[vV][eE]|[dD]|[lL][lL]|[mM])(?!{letter})"
         rf"|[{dense}]{mark}*"
-        r"|</?\w+/?>"  # <unk>, <br/>
-        r"|[:;=][-']?[()\[\]DPp](?!\w)"
+        r"|</?\w+(?: ?/)?>"  # <unk>, <br/>
+        r"|[:;=][-']?[()\[\]DdPp](?!\w)"
         rf"|[.]++|!++|\?++|-++|\*++|=++|[^\w\s]{mark}*"
     )
 
