@@ -3,5 +3,6 @@
 from gatework.run.folder import Run
 from gatework.run.frames import write_frame
 from gatework.run.listing import RunSummary, list_runs
+from gatework.run.textfile import write_text
 
-__all__ = ["Run", "RunSummary", "list_runs", "write_frame"]
+__all__ = ["Run", "RunSummary", "list_runs", "write_frame", "write_text"]

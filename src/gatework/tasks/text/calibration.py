@@ -66,7 +66,7 @@ class Calibration:
         """The most probable class, int [N]; where there are thresholds the labels that reach theirs, bool [N, K]."""
         if self.thresholds:
             return probabilities >= np.asarray(self.thresholds)
-        return probabilities.argmax(1)
+        return np.asarray(probabilities.argmax(1))
 
     def to_json(self) -> dict[str, Any]:
         """As JSON."""

@@ -42,7 +42,7 @@ def f1(truth: Truth, chosen: Truth, classes: int) -> Array:
     """F1 of every class [K]: 2 TP / (2 TP + FP + FN); nan where the class is neither true nor chosen anywhere."""
     both, false, missed = counts(truth, chosen, classes)
     size = 2 * both + false + missed
-    return np.divide(2 * both, size, out=np.full(classes, np.nan), where=size > 0)
+    return np.asarray(np.divide(2 * both, size, out=np.full(classes, np.nan), where=size > 0))
 
 
 def macro_f1(truth: Truth, chosen: Truth, classes: int) -> float:
@@ -58,13 +58,18 @@ def micro_f1(truth: Truth, chosen: Truth, classes: int) -> float:
     return 2 * both / size if size else float("nan")
 
 
-def log_loss(truth: Truth, probabilities: Array) -> float:
-    """Mean -log of the probability of what is true, in nats; of several labels: the mean over labels as well."""
+def log_losses(truth: Truth, probabilities: Array) -> Array:
+    """-log of the probability of what is true, in nats, of each text [N]; of several labels their mean."""
     given = np.clip(probabilities, _LEAST, 1.0)
     if truth.ndim == 1:
-        return float(-np.log(given[np.arange(len(truth)), truth]).mean())
+        return np.asarray(-np.log(given[np.arange(len(truth)), truth]))
     other = np.clip(1 - probabilities, _LEAST, 1.0)
-    return float(-np.where(truth, np.log(given), np.log(other)).mean())
+    return np.asarray(-np.where(truth, np.log(given), np.log(other)).mean(1))
+
+
+def log_loss(truth: Truth, probabilities: Array) -> float:
+    """Mean of `log_losses`."""
+    return float(log_losses(truth, probabilities).mean())
 
 
 def reliability(truth: Truth, probabilities: Array, bins: int = _BINS) -> tuple[Array, Array, Array]:

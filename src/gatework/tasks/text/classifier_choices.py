@@ -1,0 +1,113 @@
+"""What a classifier decides from its data where a setting is left open; every decision is said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from gatework.data.text import Vocabulary, learn_vocabulary
+from gatework.data.wording import counted
+from gatework.errors import ConfigError
+from gatework.say import say
+from gatework.tasks.text.calibration import Calibration
+from gatework.tasks.text.classes import Classes
+from gatework.tasks.text.classifier_settings import Found, Tokenising
+from gatework.tasks.text.fitted_classifier import FittedClassifier
+from gatework.tasks.text.inputs import Inputs, learn_characters
+from gatework.tasks.text.network import opened
+from gatework.tasks.text.parts import Parts
+from gatework.tasks.text.transfer import Origin, Transfer, taken_over
+from gatework.train.settings import Training
+
+if TYPE_CHECKING:
+    from gatework.tasks.text_classifier import TextClassifierConfig
+
+PERCENT = 10
+"""Of the texts are held out where nothing else is said."""
+
+_SUBWORDS, _FEWEST_SUBWORDS, _CHARACTERS_A_SUBWORD = 8000, 100, 100
+_TEXTS = 100_000  # read in training, by which the epochs of small and large data are chosen
+_FEWEST, _MOST = 4, 30  # epochs
+_BATCH, _RATE = 32, 2e-3
+
+
+def choose(config: TextClassifierConfig, parts: Parts, classes: Classes) -> tuple[FittedClassifier, Origin | None]:
+    """A classifier with everything decided but its weights and its calibration, and what it begins from."""
+    transfer, model = config.transfer, config.model
+    origin = _origin(config, parts)
+    words = vocabulary(config.words, parts.every_text) if origin is None else origin.vocabulary
+    if origin is not None:
+        transfer = transfer.model_copy(update={"direction": origin.direction})
+        model = model.model_copy(update=taken_over(model, origin.network))
+    if model.pooling == "auto":
+        model = model.model_copy(update={"pooling": "attention" if origin is None else "concat"})
+    characters = None
+    if model.character_filters:
+        characters = learn_characters([words.pieces(text) for text in parts.train.texts], model)
+    config = config.model_copy(
+        update={
+            "kind": classes.kind,
+            "model": model,
+            "transfer": transfer,
+            "members": _members(config.members, transfer),
+            "holdout": PERCENT if config.holdout is None else config.holdout,
+            "refit": config.refit or "never",
+            "training": _training(config, len(parts.train)),
+        }
+    )
+    held = "nothing held out" if parts.held is None else f"{len(parts.held)} held out"
+    size = f"{len(words)} {words.kind} tokens"
+    say(f"{counted(len(parts.train), 'text')} to train on, {held}; {size}; {counted(config.members or 1, 'network')}")
+    fitted = FittedClassifier(
+        config,
+        classes,
+        Inputs(words, characters, transformer=opened(model)),
+        Calibration.none(len(classes) if classes.several else 0),
+        None if origin is None else origin.last_size,
+        Found(parts.train.text_column, parts.train.label_column),
+        parts.seen,
+    )
+    return fitted, origin
+
+
+def vocabulary(settings: Tokenising, texts: Sequence[str]) -> Vocabulary:
+    """Of the texts to train on, as the settings say."""
+    size = settings.vocabulary_size
+    if settings.tokens == "subword" and size is None:
+        size = min(_SUBWORDS, max(sum(map(len, texts)) // _CHARACTERS_A_SUBWORD, _FEWEST_SUBWORDS))
+    least = settings.least if settings.tokens == "word" else 1
+    return learn_vocabulary(settings.tokens, texts, size=size, least=least, lower=settings.lower)
+
+
+def _origin(config: TextClassifierConfig, parts: Parts) -> Origin | None:
+    """The language models to begin from: those of the runs that are named, or those to be trained first."""
+    transfer = config.transfer
+    if transfer.pretrained:
+        return Origin.open(transfer.pretrained, transfer)
+    if not transfer.pretrain:
+        return None
+    words = vocabulary(config.words, parts.every_text)
+    return Origin.planned(words, config.model, transfer, parts.every_text, parts.held is not None)
+
+
+def _training(config: TextClassifierConfig, texts: int) -> Training:
+    """The loop's settings: epochs by the size of the data, and in transfer the slanted schedule."""
+    training = config.training
+    update: dict[str, Any] = {"batch_size": training.batch_size or _BATCH}
+    update["learning_rate"] = training.learning_rate or _RATE
+    if training.max_epochs is None and training.max_steps is None:
+        update["max_epochs"] = min(max(round(_TEXTS / texts), _FEWEST), _MOST)
+    if config.transfer.asked and training.schedule == Training().schedule:
+        update["schedule"] = "slanted"
+    return training.model_copy(update=update)
+
+
+def _members(members: int | None, transfer: Transfer) -> int:
+    """How many networks: with both directions the same number of each."""
+    each = len(transfer.directions) if transfer.asked else 1
+    members = members or each
+    if members % each:
+        raise ConfigError(
+            f"members is {members}, but half of the networks read forward and half backward; expected an even number."
+        )
+    return members
