@@ -1,0 +1,46 @@
+"""Show how surprised a fitted language model is by each token of a text.
+
+Example: gatework score runs/language-model-001 "An ordinary sentence." -o page.html
+TEXT may be the name of a file. Without -o the tokens are written to standard output as a table; with it, coloured text
+as a web page (.html), or the table (csv, tsv, jsonl, parquet).
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+
+def arguments(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
+    parser.add_argument("run", metavar="RUN", help="folder of a fitted language model")
+    parser.add_argument("text", metavar="TEXT", help="a text, or a file that holds one")
+    parser.add_argument("-o", "--output", metavar="FILE", help="html, csv, tsv, jsonl or parquet, by its ending")
+
+
+def run(options: argparse.Namespace, rest: Sequence[str]) -> None:
+    import sys
+    from pathlib import Path
+
+    from gatework.cli.flags import refuse_unknown
+    from gatework.data.text import read_corpus
+    from gatework.errors import ConfigError
+    from gatework.run import write_frame, write_text
+    from gatework.say import say
+    from gatework.tasks import load
+    from gatework.tasks.base import path_of
+    from gatework.tasks.language_model import LanguageModel
+
+    refuse_unknown("gatework score", rest, ("--output",))
+    model = load(options.run)
+    if not isinstance(model, LanguageModel):
+        raise ConfigError(f"{options.run} is a run of {model.name}, which scores no text; expected a language-model.")
+    path = path_of(options.text)
+    found = model.score("\n".join(read_corpus(path).texts) if path else options.text)
+    say(str(found))
+    output = options.output
+    if output and Path(output).suffix.lower() in (".html", ".htm"):
+        write_text(output, found.page(f"Surprisal: {options.run}"))
+    elif output:
+        write_frame(output, found.table())
+    else:
+        sys.stdout.write(found.table().to_csv(index=False))

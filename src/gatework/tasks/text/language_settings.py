@@ -1,0 +1,54 @@
+"""Settings of a language model's network and training: the usual ones, left open where the preset decides, and more."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from gatework.tasks.text.network import TextNetwork
+from gatework.train.settings import Training
+
+
+class LanguageNetwork(TextNetwork):
+    """The network that reads a text from one end; what is left open is chosen by the preset."""
+
+    hidden_size: int | None = Field(
+        default=None, ge=1, le=8192, description="units of a recurrent layer; none = chosen"
+    )  # type: ignore[assignment]
+    num_layers: int | None = Field(default=None, ge=1, le=16, description="recurrent layers; none = chosen")  # type: ignore[assignment]
+    embedding_size: int | None = Field(  # type: ignore[assignment]
+        default=None, ge=1, le=8192, description="numbers of a token's vector; none = chosen"
+    )
+    dropout: float | None = Field(  # type: ignore[assignment]
+        default=None, ge=0, lt=1, description="share of values dropped between recurrent layers; none = chosen"
+    )
+    input_dropout: float | None = Field(  # type: ignore[assignment]
+        default=None, ge=0, lt=1, description="share of values dropped before the first layer; none = chosen"
+    )
+    output_dropout: float | None = Field(  # type: ignore[assignment]
+        default=None, ge=0, lt=1, description="share of values dropped after the last layer; none = chosen"
+    )
+    word_dropout: float | None = Field(  # type: ignore[assignment]
+        default=None, ge=0, lt=1, description="share of the vocabulary dropped from each batch; none = chosen"
+    )
+    weight_drop: float | None = Field(  # type: ignore[assignment]
+        default=None, ge=0, lt=1, description="share of the recurrent weights dropped; none = chosen"
+    )
+
+
+class LanguageTraining(Training):
+    """The loop's settings, and those of a stream whose state is carried from step to step."""
+
+    length: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        description="tokens of a step, through which the error flows back; the state goes further; none = chosen",
+        json_schema_extra={"unit": "tokens"},
+    )
+    random_lengths: bool | None = Field(default=None, description="vary that length at random; none = chosen")
+    activation_penalty: float | None = Field(
+        default=None, ge=0, le=1000, description="factor on the mean square of the outputs; none = chosen"
+    )
+    change_penalty: float | None = Field(
+        default=None, ge=0, le=1000, description="factor on the mean square of their changes in time; none = chosen"
+    )
