@@ -13,6 +13,7 @@ from torch.nn import functional
 from gatework.errors import InputError
 
 PADDING = 0  # the id of what fills a word up to the longest of its batch
+_FACTOR = 6364136223846793005  # Knuth's multiplier of numbers modulo 2^64 (MMIX)
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,20 @@ class Spelling(NamedTuple):
 
     @classmethod
     def of(cls, characters: Tensor) -> Spelling:
-        """Find the distinct words of [B, T, L] characters."""
+        """Find the distinct words of [B, T, L] characters.
+
+        Words are told apart by a number made of their characters, which sorts far faster than the words do; should two
+        share one, all words are kept as they stand.
+        """
         B, T, L = characters.shape
-        words, places = torch.unique(characters.reshape(B * T, L), dim=0, return_inverse=True)
+        rows = characters.reshape(B * T, L).long()
+        numbers = torch.zeros(B * T, dtype=torch.long, device=rows.device)
+        for column in rows.unbind(1):
+            numbers = numbers * _FACTOR + column
+        distinct, places = torch.unique(numbers, return_inverse=True)
+        words = rows.new_zeros((len(distinct), L)).index_copy(0, places, rows)
+        if not torch.equal(words[places], rows):
+            words, places = rows, torch.arange(B * T, device=rows.device)
         return cls(words, places.view(B, T))
 
 
@@ -79,12 +91,13 @@ class CharacterFeatures(nn.Module):
         super().__init__()
         self.options = options
         self.width = options.filters * len(options.widths)
-        self.vectors = nn.Embedding(options.characters, options.embedding, PADDING)
-        inputs = [width * options.embedding for width in options.widths]
-        self.filters = nn.ModuleList(nn.Linear(size, options.filters) for size in inputs)
-        bound = math.sqrt(3 / options.embedding)
-        with torch.no_grad():
-            self.vectors.weight.uniform_(-bound, bound)[PADDING] = 0
+        self.vectors = nn.Parameter(torch.empty(options.characters - 1, options.embedding))  # none for padding
+        E, F = options.embedding, options.filters
+        self.weights = nn.ParameterList(torch.empty(F, width * E) for width in options.widths)
+        self.biases = nn.ParameterList(torch.zeros(F) for _ in options.widths)
+        nn.init.uniform_(self.vectors, -math.sqrt(3 / E), math.sqrt(3 / E))
+        for weight in self.weights:
+            nn.init.xavier_uniform_(weight)
 
     def forward(self, characters: Tensor | Spelling) -> Tensor:
         """Features [B, T, F] of words given as [B, T, L] ids padded with 0, or as `Spelling`.
@@ -100,11 +113,29 @@ class CharacterFeatures(nn.Module):
     def _words(self, words: Tensor) -> Tensor:
         """Features [U, F] of distinct words [U, L]."""
         sizes = (words != PADDING).sum(1, keepdim=True)
-        steps, found = torch.arange(words.shape[1] + max(self.options.widths), device=words.device), []
-        for width, linear in zip(self.options.widths, self.filters, strict=True):
-            x = functional.pad(self.vectors(words), (0, 0, width - 1, width - 1))
-            seen = x.unfold(1, width, 1).transpose(2, 3).flatten(2)  # [U, L + width - 1, width * E]
-            y = linear(seen)
-            within = steps[: y.shape[1]] < sizes + width - 1  # some character of the word is in sight
-            found.append(y.masked_fill(~within.unsqueeze(-1), torch.finfo(y.dtype).min).amax(1))
+        vectors = functional.pad(self.vectors, (0, 0, 1, 0))  # [C, E]
+        found = [
+            self._largest(words, sizes, vectors, weight.view(len(weight), width, -1)) + bias
+            for width, weight, bias in zip(self.options.widths, self.weights, self.biases, strict=True)
+        ]
         return torch.where(sizes > 0, torch.cat(found, 1).relu(), 0.0)
+
+    @staticmethod
+    def _largest(words: Tensor, sizes: Tensor, vectors: Tensor, filters: Tensor) -> Tensor:
+        """The largest value of each of the filters [F, K, E] in each word, [U, F].
+
+        What a filter makes of a character at one of its K places is looked up in a table; the value at a position is
+        the sum of K such. Only where it is largest does it reach the result, so only there is it differentiated.
+        """
+        K, C = filters.shape[1], len(vectors)
+        tables = torch.einsum("ce,fke->kcf", vectors, filters)  # [K, C, F]
+        padded = functional.pad(words, (K - 1, K))  # one more than needed, for words of no characters
+        with torch.no_grad():
+            seen = padded.unfold(1, K, 1) + torch.arange(K, device=words.device) * C  # rows of the tables, [U, S, K]
+            within = torch.arange(seen.shape[1], device=words.device) < sizes + K - 1  # a character is in sight
+            beyond = tables.new_full((1, tables.shape[2]), torch.finfo(tables.dtype).min / K)
+            rows = torch.where(within.unsqueeze(-1), seen, K * C).view(-1, K)
+            sums = functional.embedding_bag(rows, torch.cat([tables.flatten(0, 1), beyond]), mode="sum")
+            best = sums.view(*within.shape, len(filters)).max(1).indices  # [U, F]; argmax is five times as slow
+        values = [table.gather(0, padded.gather(1, best + place)) for place, table in enumerate(tables)]
+        return torch.stack(values).sum(0)

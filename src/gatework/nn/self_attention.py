@@ -82,7 +82,7 @@ class _Layer(nn.Module):
         super().__init__()
         self.heads, self.causal, self.window = heads, causal, window
         self.size = -(-width // (2 * heads)) * 2
-        self.queries = nn.Linear(width, 3 * heads * self.size)
+        self.qkv = nn.Linear(width, 3 * heads * self.size)
         self.out = nn.Linear(heads * self.size, width)
         self.wide = nn.Linear(width, 4 * width)
         self.narrow = nn.Linear(4 * width, width)
@@ -98,7 +98,7 @@ class _Layer(nn.Module):
         if self.causal and x.shape[1] > _PIECES * self.window:
             return self._in_pieces(x, seen, state)
         B, T, _ = x.shape
-        queries, *pair = self.queries(x).chunk(3, -1)
+        queries, *pair = self.qkv(x).chunk(3, -1)
         both, visible, past, after = torch.stack(pair), seen, 0, []  # keys and values [2, B, T, heads * S]
         if self.causal:
             filled = torch.zeros((1, B), dtype=torch.long, device=x.device)
@@ -108,10 +108,10 @@ class _Layer(nn.Module):
                 both = torch.cat([older, both], 2)
                 visible = torch.cat([_last(filled[0], past), running(None, x) if seen is None else seen], 1)
             after = self._carry(both, filled, seen, T)
-        q, k, v = (part.view(B, -1, self.heads, self.size).transpose(1, 2) for part in (queries, *both))
+        q, k, v = (part.unflatten(2, (self.heads, self.size)).transpose(1, 2) for part in (queries, *both))
         mask = self._mask(visible, T, past, x.device)
         y = functional.scaled_dot_product_attention(_turned(q, past), _turned(k, 0), v, attn_mask=mask)
-        return self.out(y.transpose(1, 2).reshape(B, T, -1)), after
+        return self.out(y.transpose(1, 2).flatten(2)), after
 
     def _in_pieces(self, x: Tensor, seen: Tensor | None, state: AttentionState | None) -> tuple[Tensor, list[Tensor]]:
         """As `_attend`, with memory that grows with T instead of T * T."""
