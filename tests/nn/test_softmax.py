@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gatework.compiler.build import compiler
 from gatework.errors import InputError
 from gatework.nn import softmax
 from gatework.nn.softmax import Softmax
@@ -18,6 +19,15 @@ N, D, V = 11, 16, 23
 def parts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """How many scores are held at a time."""
     monkeypatch.setattr(softmax, "_CHUNK", request.param)
+
+
+@pytest.fixture(params=["kernel", "torch"])
+def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What computes it: the kernel, or PyTorch where there is none."""
+    if request.param == "torch":
+        monkeypatch.setattr(softmax, "fits", lambda *_: False)
+    elif compiler() is None:
+        pytest.skip("needs a C++ compiler")
 
 
 def layer(dtype: torch.dtype = torch.double, **options) -> Softmax:
@@ -33,7 +43,7 @@ def rows(dtype: torch.dtype = torch.double) -> tuple[Tensor, Tensor]:
     return torch.randn(N, D, dtype=dtype, requires_grad=True), torch.randint(0, V, (N,))
 
 
-@pytest.mark.usefixtures("parts", "poisoned_empty")
+@pytest.mark.usefixtures("path", "parts", "poisoned_empty")
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.double, 1e-12), (torch.float, 1e-5)])
 def test_loss_and_gradients_are_those_of_cross_entropy(dtype: torch.dtype, tolerance: float) -> None:
     made, (h, targets) = layer(dtype), rows(dtype)
@@ -46,13 +56,53 @@ def test_loss_and_gradients_are_those_of_cross_entropy(dtype: torch.dtype, toler
         assert (a - b).norm() <= tolerance * b.norm()
 
 
-@pytest.mark.usefixtures("parts")
+@pytest.mark.usefixtures("path", "parts")
 def test_gradcheck() -> None:
     made, (h, targets) = layer(), rows()
     inputs = h, made.weight, made.bias
-    assert torch.autograd.gradcheck(lambda *given: softmax._CrossEntropy.apply(*given, targets), inputs)
+    assert torch.autograd.gradcheck(lambda *given: softmax._MeanCrossEntropy.apply(*given, targets), inputs)
 
 
+@pytest.mark.usefixtures("path")
+@pytest.mark.parametrize(("N", "D", "V"), [(1, 1, 1), (3, 5, 1), (37, 200, 1003), (600, 17, 33), (7, 65, 129)])
+def test_odd_sizes_in_one_thread_and_two(N: int, D: int, V: int) -> None:
+    torch.manual_seed(N)
+    made, h, targets = Softmax(D, V), torch.randn(N, D, requires_grad=True), torch.randint(0, V, (N,))
+    inputs, before = [h, made.weight, made.bias], torch.get_num_threads()
+    truth = F.cross_entropy(F.linear(h, made.weight, made.bias), targets)
+    expected = torch.autograd.grad(truth, inputs)
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            found = torch.autograd.grad(made.loss(h, targets), inputs)
+            for a, b in zip(found, expected, strict=True):
+                assert (a - b).norm() <= 1e-5 * b.norm().clamp_min(1e-6)
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("path")
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_what_is_not_finite_shows(bad: float) -> None:
+    made, (h, targets) = layer(), rows()
+    with torch.no_grad():
+        h[3, 2] = bad
+    assert not made.loss(h, targets).isfinite()
+    costs = made.scores(h, targets)
+    assert not costs[3].isfinite()
+    assert costs[[0, 1, 2, 4]].isfinite().all()
+
+
+def test_under_autocast_it_stays_in_full_precision() -> None:
+    made, (h, targets) = layer(torch.float), rows(torch.bfloat16)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = made.loss(h, targets)
+    loss.backward()
+    assert loss.dtype == made.weight.grad.dtype == torch.float
+    torch.testing.assert_close(loss, F.cross_entropy(F.linear(h.float(), made.weight, made.bias), targets))
+
+
+@pytest.mark.usefixtures("path")
 def test_only_what_learns_gets_a_gradient() -> None:
     made, (h, targets) = layer(), rows()
     made.weight.requires_grad_(False)
@@ -71,7 +121,7 @@ def test_a_second_backward_gives_the_same() -> None:
     torch.testing.assert_close(torch.autograd.grad(loss, h)[0], first)
 
 
-@pytest.mark.usefixtures("parts")
+@pytest.mark.usefixtures("path", "parts")
 @pytest.mark.parametrize("adaptive", [None, (5, 12)])
 def test_scores_and_log_probabilities_are_one_distribution(adaptive: tuple[int, ...] | None) -> None:
     made, (h, targets) = layer(adaptive=adaptive), rows()
@@ -96,6 +146,7 @@ def test_any_leading_shape_and_a_row_alone(adaptive: tuple[int, ...] | None) -> 
     torch.testing.assert_close(made.log_probabilities(many[0])[1, 2], made.log_probabilities(h[7]))
 
 
+@pytest.mark.usefixtures("path")
 def test_extreme_scores_stay_finite() -> None:
     made, (h, targets) = layer(torch.float), rows(torch.float)
     loss = made.loss(1e4 * h, targets)

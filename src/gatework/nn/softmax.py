@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from gatework.compiler.cross_entropy import cross_entropy, fits
 from gatework.errors import InputError
 
 _CHUNK = 1 << 22  # scores in memory at a time: 16 MB, near the processor; much fewer make the products narrow and slow
@@ -79,8 +80,10 @@ class Softmax(nn.Module):
             raise InputError("loss of no words: h has no rows; leave empty batches out.")
         if self.clusters is not None:
             value: Tensor = self.clusters(h, targets).loss
+        elif torch.compiler.is_compiling():  # which makes its own of the plain form
+            value = F.cross_entropy(F.linear(h, self.weight, self.bias), targets)
         else:
-            value = _CrossEntropy.apply(h, self.weight, self.bias, targets)  # type: ignore[no-untyped-call]
+            value = _MeanCrossEntropy.apply(h.to(self.weight.dtype), self.weight, self.bias, targets)  # type: ignore[no-untyped-call]
         return value
 
     @torch.no_grad()
@@ -88,13 +91,12 @@ class Softmax(nn.Module):
         """What each word costs, -log p in nats, [...]; arguments and errors as for `loss`, without gradients."""
         shape = targets.shape
         h, targets = self._rows(h, targets)
-        if self.clusters is not None:
-            costs = -self.clusters(h, targets).output if len(h) else h.new_zeros(0)
+        if not len(h):
+            costs = h.new_zeros(0)
+        elif self.clusters is not None:
+            costs = -self.clusters(h, targets).output
         else:
-            costs = h.new_empty(len(h))
-            for rows in _parts(len(h), self.tokens):
-                logits = F.linear(h[rows], self.weight, self.bias)
-                costs[rows] = F.cross_entropy(logits, targets[rows], reduction="none")
+            costs, _ = _cross_entropy(h.to(self.weight.dtype), self.weight, self.bias, targets, (False, False, False))
         return costs.view(shape)
 
     def log_probabilities(self, h: Tensor) -> Tensor:
@@ -150,39 +152,50 @@ def _parts(N: int, V: int) -> Iterator[slice]:
     return (slice(start, min(start + size, N)) for start in range(0, N, size or 1))
 
 
-class _CrossEntropy(torch.autograd.Function):
-    """Mean of -log softmax(h W' + b) at the targets; all gradients are made in the forward pass, row part by row part.
+def _cross_entropy(
+    h: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, wanted: tuple[bool, bool, bool]
+) -> tuple[Tensor, list[Tensor | None]]:
+    """-log softmax(h W' + b) at the targets [N], and the gradients of its sum by h, weight and bias where wanted."""
+    if fits(h, weight, bias):
+        return cross_entropy(h, weight, bias, targets, _CHUNK, wanted)
+    return _by_parts(h, weight, bias, targets, wanted)
 
-    With p = softmax(z): dz = p - onehot(target), so dh = dz W, dW = dz' h, db = sum dz, each over N.
-    """
+
+def _by_parts(
+    h: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, wanted: tuple[bool, bool, bool]
+) -> tuple[Tensor, list[Tensor | None]]:
+    """`_cross_entropy` in PyTorch: with dz = softmax(z) - onehot(target), dh = dz W, dW = dz' h, db = sum of dz."""
+    parts = list(_parts(len(h), len(weight)))
+    scores, losses = h.new_empty(parts[0].stop, len(weight)), h.new_empty(len(h))
+    made = [torch.zeros_like(t) if want else None for t, want in zip((h, weight, bias), wanted, strict=True)]
+    dh, dW, db = made
+    for rows in parts:
+        part, target = h[rows], targets[rows, None]
+        z = scores[: len(part)]
+        torch.addmm(bias, part, weight.t(), out=z)
+        torch.log_softmax(z, 1, out=z)
+        losses[rows] = -z.gather(1, target)[:, 0]
+        if not any(wanted):
+            continue
+        z.exp_().scatter_add_(1, target, z.new_full(target.shape, -1.0))
+        if dh is not None:
+            torch.mm(z, weight, out=dh[rows])
+        if dW is not None:
+            dW.addmm_(z.t(), part)
+        if db is not None:
+            db += z.sum(0)
+    return losses, made
+
+
+class _MeanCrossEntropy(torch.autograd.Function):
+    """The mean over the rows; all gradients are made in the forward pass."""
 
     @staticmethod
     def forward(ctx: Any, h: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
-        parts = list(_parts(len(h), len(weight)))
-        scores = h.new_empty(parts[0].stop, len(weight))
-        total = h.new_zeros(())
-        made = [
-            torch.zeros_like(t) if need else None
-            for t, need in zip((h, weight, bias), ctx.needs_input_grad, strict=False)
-        ]
-        dh, dW, db = made
-        for rows in parts:
-            part, target = h[rows], targets[rows, None]
-            z = scores[: len(part)]
-            torch.addmm(bias, part, weight.t(), out=z)
-            torch.log_softmax(z, 1, out=z)
-            total -= z.gather(1, target).sum()
-            if any(ctx.needs_input_grad):
-                z.exp_().scatter_add_(1, target, z.new_full(target.shape, -1.0))
-            if dh is not None:
-                torch.mm(z, weight, out=dh[rows])
-            if dW is not None:
-                dW.addmm_(z.t(), part)
-            if db is not None:
-                db += z.sum(0)
+        losses, made = _cross_entropy(h, weight, bias, targets, ctx.needs_input_grad[:3])
         ctx.rows = len(h)
         ctx.save_for_backward(*made)
-        return total / len(h)
+        return losses.mean()
 
     @staticmethod
     @once_differentiable
