@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from gatework.data.wording import counted
 from gatework.errors import InputError
 from gatework.say import say
 from gatework.tasks.base import Task, TaskConfig
@@ -30,12 +29,18 @@ _MOST_WAYS = 100
 class TaggerNetwork(TwoWayNetwork):
     """The network's shape."""
 
-    hidden_size: int = Field(default=200, ge=1, le=8192, description="units of a recurrent layer and direction")
+    hidden_size: int = Field(default=128, ge=1, le=8192, description="units of a recurrent layer and direction")
     embedding_size: int = Field(default=100, ge=1, le=8192, description="numbers of a token's vector")
-    input_dropout: float = Field(default=0.5, ge=0, lt=1, description="share of values dropped before the first layer")
+    input_dropout: float = Field(default=0.3, ge=0, lt=1, description="share of values dropped before the first layer")
     output_dropout: float = Field(default=0.5, ge=0, lt=1, description="share of values dropped after the last layer")
     character_filters: int = Field(
-        default=50, ge=0, le=4096, description="numbers read from each word's spelling, for each width; 0 = none"
+        default=20, ge=0, le=4096, description="numbers read from each word's spelling, for each width; 0 = none"
+    )
+    character_size: int = Field(default=24, ge=1, le=1024, description="numbers of a character's vector")
+    character_widths: tuple[Annotated[int, Field(ge=1, le=32)], ...] = Field(
+        default=(2, 3, 4),
+        description="characters that a filter sees at once",
+        json_schema_extra={"unit": "characters"},
     )
 
 
@@ -46,9 +51,12 @@ class SequenceTaggerConfig(TaskConfig):
         default="auto", description="learn how tags follow each other (CRF); auto = where tags spell entities"
     )
     unknown: float = Field(
-        default=0.5, ge=0, le=1, description="probability that training reads a word seen once as an unknown one"
+        default=0.3, ge=0, le=1, description="probability that training reads a word seen once as an unknown one"
     )
-    lower: bool = Field(default=False, description="read words in small letters; their spelling stays as it is")
+    lower: bool | Literal["auto"] = Field(
+        default="auto",
+        description="read words in small letters, their spelling as it is; auto = where spelling is read",
+    )
     zeros: bool = Field(default=False, description="read the digits of words as 0; their spelling stays as it is")
     least: int = Field(default=1, ge=1, description="times a word must occur to have a vector of its own")
     holdout: int | None = Field(
@@ -110,7 +118,7 @@ class SequenceTagger(Task):
         if dataset.held is None:
             say("nothing is held out (holdout is 0): no score")
             return None
-        return self._scored(dataset.held, f"held-out part: {counted(len(dataset.held), 'sentence')}")
+        return self._scored(dataset.held, "held-out part: ")
 
     def predict(self, data: Any, spans: bool = False, nbest: int = 1) -> Any:
         """Tag sentences.
@@ -160,19 +168,20 @@ class SequenceTagger(Task):
         tags = self.config_.tags
         tagged = checked(tags.read(data), tags.scheme, tags.repair)
         say_unknown(tagged, self.lexicon_.tags, tags.scheme, "the data")
-        return self.record_evaluation(self._scored(tagged, counted(len(tagged), "sentence")))
+        return self.record_evaluation(self._scored(tagged))
 
-    def _scored(self, tagged: Tagged, title: str) -> Evaluation:
+    def _scored(self, tagged: Tagged, name: str = "") -> Evaluation:
+        from gatework.data.wording import counted
         from gatework.tasks.text.tag_decoding import best_tags
         from gatework.tasks.text.tag_scores import Tagging
 
         lexicon = self.lexicon_
         found = best_tags(list(self.nets_), lexicon, lexicon.inputs.encode(tagged.sentences))
-        simple = lexicon.usual(tagged.sentences)
-        known = frozenset(lexicon.usual.tags)
-        return Tagging(
-            tagged.sentences, tagged.tags or [], found, simple, lexicon.given, known, tagged.places
-        ).evaluation(title)
+        simple, known = lexicon.usual(tagged.sentences), frozenset(lexicon.usual.tags)
+        truth = tagged.tags or []
+        tagging = Tagging(tagged.sentences, truth, found, simple, lexicon.given, known, tagged.places)
+        tokens = sum(map(len, truth))
+        return tagging.evaluation(f"{name}{counted(len(tagged), 'sentence')}, {counted(tokens, 'token')}")
 
     def learned(self) -> dict[str, Any]:
         """Words, tags and the baseline."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from gatework.data.wording import counted
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
     from gatework.tasks.sequence_tagger import SequenceTaggerConfig
 
 PERCENT = 10  # of the sentences are held out where nothing else is said
-_BATCH, _EPOCHS, _RATE = 32, 15, 2e-3
+_BATCH, _SMALL_BATCH = 32, 8  # sentences of a step: of many sentences, of few
+_FEW = 2000  # sentences
+_EPOCHS, _LEAST_STEPS = 12, 600
+_RATE = 3e-3
 
 
 def choose(config: SequenceTaggerConfig, dataset: TaggedSet) -> SequenceTaggerConfig:
@@ -38,18 +42,19 @@ def choose(config: SequenceTaggerConfig, dataset: TaggedSet) -> SequenceTaggerCo
         model = model.model_copy(update={"character_filters": 0})
     if dataset.held is not None:
         say(f"held out to score with: {counted(len(dataset.held), 'sentence')}")
-    update = {
-        "batch_size": training.batch_size or _BATCH,
-        "learning_rate": training.learning_rate or _RATE,
-        "max_epochs": training.max_epochs or (None if training.max_steps else _EPOCHS),
-    }
+    tags = {"scheme": dataset.scheme, "inside": inside, "letters": dataset.train.letters}
+    batch = training.batch_size or (_BATCH if len(dataset.train) >= _FEW else _SMALL_BATCH)
+    steps = math.ceil(len(dataset.train) / batch)
+    epochs = training.max_epochs or (None if training.max_steps else max(_EPOCHS, math.ceil(_LEAST_STEPS / steps)))
+    update = {"batch_size": batch, "learning_rate": training.learning_rate or _RATE, "max_epochs": epochs}
     return config.model_copy(
         update={
             "members": config.members or 1,
             "holdout": PERCENT if config.holdout is None else config.holdout,
             "refit": config.refit or "never",
             "crf": crf,
-            "tags": config.tags.model_copy(update={"scheme": dataset.scheme, "inside": inside}),
+            "lower": bool(model.character_filters) if config.lower == "auto" else config.lower,
+            "tags": config.tags.model_copy(update=tags),
             "model": model,
             "training": training.model_copy(update=update),
         }
@@ -61,6 +66,8 @@ def learn(config: SequenceTaggerConfig, dataset: TaggedSet) -> Lexicon:
     train, given = dataset.train, dataset.scheme
     inside = given if dataset.plain else config.tags.inside
     every = dataset.part(whole=True).tags or []
-    inputs = Inputs.learn(train.sentences, config.model, lower=config.lower, zeros=config.zeros, least=config.least)
+    inputs = Inputs.learn(
+        train.sentences, config.model, lower=bool(config.lower), zeros=config.zeros, least=config.least
+    )
     names = sorted({tag for own in every for tag in respelt(own, given, inside)})
     return Lexicon(inputs, tuple(names), given, inside, MostFrequent.of(train.sentences, train.tags or []))

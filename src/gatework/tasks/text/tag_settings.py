@@ -23,6 +23,9 @@ class TagSettings(BaseModel):
     tag_column: str | None = Field(
         default=None, description="column of the tags, by its name or its number from 1; none = the last"
     )
+    letters: bool | Literal["auto"] = Field(
+        default="auto", description="each letter of a table's cell is a token; auto = where each has as many tags"
+    )
     scheme: Scheme = Field(
         default="auto", description="how tags spell entities; plain = each tag stands for itself; auto = from the tags"
     )
@@ -34,7 +37,14 @@ class TagSettings(BaseModel):
     )
 
     def read(self, source: Any, labelled: bool = True) -> Tagged:
-        """The sentences of `source` as `read_tagged` gives them."""
-        from gatework.data.text import read_tagged
+        """The sentences of `source` as `gatework.data.text.read_tagged` gives them."""
+        from gatework.data.text.tagged import read_tagged
 
-        return read_tagged(source, self.token_column, self.tag_column, labelled=labelled)
+        letters = None if self.letters == "auto" else self.letters
+        columns = _column(self.token_column), _column(self.tag_column)
+        return read_tagged(source, *columns, labelled=labelled, letters=letters)
+
+
+def _column(name: str | None) -> str | int | None:
+    """A column's name, or its number from 1."""
+    return int(name) if name is not None and name.isdecimal() else name

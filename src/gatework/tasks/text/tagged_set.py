@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from gatework.data.text import Tagged
@@ -64,7 +64,7 @@ class TaggedSet:
             say_unknown(held, counts, scheme, "the validation data")
             return cls(every, held, scheme)
         kept, out = held_out(every, percent, seed)
-        return cls(subset(every, kept), subset(every, out) if out else None, scheme)
+        return cls(every.subset(kept), every.subset(out) if out else None, scheme)
 
     @property
     def plain(self) -> bool:
@@ -75,25 +75,24 @@ class TaggedSet:
         """The sentences to train on: all of them, or those that are not held out."""
         if not whole or self.held is None:
             return self.train
-        places = [*self.train.places, *self.held.places]
-        return Tagged([*self.train.sentences, *self.held.sentences], [*_tags(self.train), *_tags(self.held)], places)
+        return replace(
+            self.train,
+            sentences=[*self.train.sentences, *self.held.sentences],
+            tags=[*_tags(self.train), *_tags(self.held)],
+            places=[*self.train.places, *self.held.places],
+        )
 
     def data_hash(self) -> str:
         """A hash of all words and tags, of both parts."""
-        digest = hashlib.sha256()
-        for part in (self.train, self.held):
-            if part is not None:
-                for words, tags in zip(part.sentences, _tags(part), strict=True):
-                    digest.update("\0".join([*words, *tags, "\n"]).encode("utf-8", "surrogatepass"))
-            digest.update(b"\1")
-        return digest.hexdigest()
+        parts = [self.train.data_hash(), self.held.data_hash() if self.held else ""]
+        return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
 def checked(tagged: Tagged, scheme: str, repair: bool) -> Tagged:
     """Tags that are legal in `scheme`; InputError with the sentence, or mended and said."""
     if scheme == PLAIN:
         return tagged
-    return Tagged(tagged.sentences, check(_tags(tagged), scheme, tagged.places, repair=repair), tagged.places)
+    return replace(tagged, tags=check(_tags(tagged), scheme, tagged.places, repair=repair))
 
 
 def say_unknown(tagged: Tagged, known: Iterable[str], scheme: str, name: str) -> None:
@@ -134,12 +133,6 @@ def held_out(tagged: Tagged, percent: int, seed: int) -> tuple[list[int], list[i
     return sorted(set(range(len(tagged))).difference(out)), sorted(out)
 
 
-def subset(tagged: Tagged, numbers: Sequence[int]) -> Tagged:
-    """The sentences of these numbers."""
-    tags = None if tagged.tags is None else [tagged.tags[i] for i in numbers]
-    return Tagged([tagged.sentences[i] for i in numbers], tags, [tagged.places[i] for i in numbers])
-
-
 def _filled(tagged: Tagged) -> Tagged:
     """Without empty sentences, which teach nothing."""
     full = [number for number, words in enumerate(tagged.sentences) if words]
@@ -147,7 +140,7 @@ def _filled(tagged: Tagged) -> Tagged:
         say(f"{counted(len(tagged) - len(full), 'sentence')} without a token left out")
     if not full:
         raise InputError("the data hold no sentence with a token; expected two or more tagged tokens.")
-    return subset(tagged, full)
+    return tagged.subset(full)
 
 
 def _tags(tagged: Tagged) -> list[list[str]]:
