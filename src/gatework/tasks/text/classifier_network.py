@@ -9,9 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gatework.data.text import Buckets
+from gatework.data.text.encoding import END
 from gatework.nn import Backbone, Pooling
 from gatework.nn.ordinal import OrdinalHead
 from gatework.nn.pooling import Kind as PoolingKind
+from gatework.nn.pooling import Reads
 from gatework.tasks.text.class_scores import Array
 from gatework.tasks.text.classes import Classes
 from gatework.tasks.text.inputs import Encoded, run
@@ -32,14 +34,22 @@ class ClassifierNet(nn.Module):
         classes: what there is to tell apart.
         hidden: units of a layer between the pooling and the scores (ReLU); 0 = none.
         dropout: share of values dropped before each layer of the head, in training.
+        opening: whether the backbone, as a language model does, reads <eos> before each text.
     """
 
     def __init__(
-        self, reader: Backbone, pooling: PoolingKind, classes: Classes, hidden: int = 0, dropout: float = 0.0
+        self,
+        reader: Backbone,
+        pooling: PoolingKind,
+        classes: Classes,
+        hidden: int = 0,
+        dropout: float = 0.0,
+        opening: bool = False,
     ) -> None:
         super().__init__()
-        self.backbone = reader
-        self.pooling = Pooling(pooling, reader.width)
+        self.backbone, self.opening = reader, opening
+        reads: Reads = "both" if reader.bidirectional else "backward" if reader.reverse else "forward"
+        self.pooling = Pooling(pooling, reader.width, reads)
         width, layers = self.pooling.width, [nn.Dropout(dropout)]
         if hidden:
             layers += [nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(dropout)]  # type: ignore[list-item]
@@ -49,9 +59,19 @@ class ClassifierNet(nn.Module):
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """Scores [B, K], and the attention [B, T] where the pooling weighs words."""
-        y, _ = run(self.backbone, batch)
+        y = self._opened(batch) if self.opening else run(self.backbone, batch)[0]
         pooled, attention = self.pooling(y, batch["lengths"])
         return self.head(pooled), attention
+
+    def _opened(self, batch: Batch) -> Tensor:
+        """What the backbone makes of each text [B, T, W] after it has read <eos>, at the end it begins from."""
+        ids, lengths = batch["ids"], batch["lengths"]
+        if self.backbone.reverse:
+            longer = functional.pad(ids, (0, 1)).scatter(1, lengths.unsqueeze(1), END)
+            y, _ = self.backbone(longer, lengths + 1)
+            return y[:, :-1]  # type: ignore[no-any-return]
+        y, _ = self.backbone(functional.pad(ids, (1, 0), value=END), lengths + 1)
+        return y[:, 1:]  # type: ignore[no-any-return]
 
     def levels(self) -> list[nn.Module]:
         """The modules from the bottom to the top, for learning rates that grow with height."""

@@ -71,7 +71,9 @@ class FittedClassifier:
         )
         model = config.model
         pooling = "attention" if model.pooling == "auto" else model.pooling
-        return ClassifierNet(reader, pooling, self.classes, model.head_size, model.head_dropout)
+        return ClassifierNet(
+            reader, pooling, self.classes, model.head_size, model.head_dropout, opening=bool(directions)
+        )
 
     def encode(self, texts: Sequence[str]) -> Encoded:
         """Texts as numbers; of one that is longer than `longest` the beginning and the end."""
@@ -134,7 +136,7 @@ class FittedClassifier:
         pieces = ends(self.inputs.words.pieces(text), self.config.words.longest)
         found = self.probabilities(nets, encoded)[0]
         column = int(found.argmax())
-        words = group(pieces)
+        words = [[place] for place in range(len(pieces))] if self.inputs.words.kind == "word" else group(pieces)
 
         def changed(hidden: Sequence[Sequence[int]]) -> Array:
             return self.probabilities(nets, hide(encoded, hidden))

@@ -7,7 +7,7 @@ of both directions (3.3).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gatework.errors import ArtefactError, ConfigError
 from gatework.say import say
-from gatework.tasks.text.network import TextNetwork
+from gatework.tasks.text.network import TextNetwork, backbone
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -197,6 +197,27 @@ class Origin:
 
         return make
 
+    def reader(self, number: int) -> Backbone:
+        """An untrained backbone as language model `number` has one, which reads the same way."""
+        reverse = self.directions[number] == "backward"
+        return backbone(
+            self.network, len(self.vocabulary), bidirectional=False, reverse=reverse, last_size=self.last_size
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON, without the weights."""
+        settings = self.language.model_dump(mode="json")
+        return {"vocabulary": self.vocabulary.to_json(), "language": settings, "directions": list(self.directions)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Origin:
+        """What `to_json` gave; ArtefactError, KeyError, TypeError or ValueError when it is not that."""
+        from gatework.data.text import Vocabulary
+        from gatework.tasks.language_model import LanguageModelConfig
+
+        language = LanguageModelConfig.model_validate(value["language"])
+        return cls(Vocabulary.from_json(value["vocabulary"]), language, tuple(value["directions"]))
+
     def hand_over(self, network: Backbone, number: int, prepared: Sequence[nn.Module] = ()) -> None:
         """Give `network` the weights of language model `number`, or those of the one just `prepared` in its place.
 
@@ -211,7 +232,7 @@ class Origin:
 
 def taken_over(own: TextNetwork, network: TextNetwork) -> dict[str, Any]:
     """The settings of `own` that a language model's `network` decides: everything but dropouts."""
-    kept = {name for name in type(network).model_fields if "drop" in name or name in ("zoneout", "vectors")}
+    kept = {name for name in type(own).model_fields if "drop" in name or name in ("zoneout", "vectors")}
     return {name: getattr(network, name) for name in type(network).model_fields if name not in kept}
 
 
