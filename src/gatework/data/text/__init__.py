@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gatework.data.text.tagged import Tagged as Tagged
     from gatework.data.text.tagged import read_tagged as read_tagged
     from gatework.data.text.tokenise import words as words
+    from gatework.data.text.vectors import read_vectors as read_vectors
     from gatework.data.text.vocabulary import Vocabulary as Vocabulary
     from gatework.data.text.vocabulary import learn_vocabulary as learn_vocabulary
 
@@ -32,6 +33,7 @@ _PLACES = {
     "read_corpus": "corpus",
     "read_documents": "documents",
     "read_tagged": "tagged",
+    "read_vectors": "vectors",
     "synthetic_corpus": "synth",
     "synthetic_reviews": "synth",
     "synthetic_tagged": "synth",

@@ -39,6 +39,12 @@ class Tokens:
         offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths)])
         return cls(torch.from_numpy(flat), torch.from_numpy(offsets))
 
+    @classmethod
+    def from_parts(cls, parts: Sequence[NDArray[np.int32]]) -> Tokens:
+        """The ids of each array."""
+        flat = np.concatenate(parts) if parts else np.zeros(0, dtype=np.int32)
+        return cls.from_arrays(flat, np.array([len(part) for part in parts], dtype=np.int64))
+
     def __len__(self) -> int:
         return len(self.offsets) - 1
 

@@ -14,8 +14,9 @@ _WHEN = ("before noon", "on monday", "after the rain", "last week", "at night", 
 _THING = ("kettle", "lamp", "chair", "radio", "backpack", "clock", "umbrella", "keyboard")
 _GOOD = ("works perfectly", "is a pleasure to use", "looks lovely", "was worth every penny", "never let me down")
 _BAD = ("broke after a day", "is a waste of money", "arrived scratched", "makes a terrible noise", "never worked")
-_PEOPLE = (("Ada", "Byron"), ("Mary", "Shelley"), ("Carl", "Gauss"), ("Emmy", "Noether"), ("Alan",), ("Grace",))
+_PEOPLE = (("Ada", "Byron"), ("Mary", "Shelley"), ("Carl", "Gauss"), ("Emmy", "Noether"), ("Alan",), ("Rose",))
 _PLACES = (("Lisbon",), ("New", "York"), ("Oslo",), ("Buenos", "Aires"), ("Kyoto",), ("Cape", "Town"))
+_EITHER = (("Florence",), ("Jordan",), ("Austin",), ("Paris",), ("Charlotte",), ("Sydney",))  # people and places
 
 
 def synthetic_corpus(seed: int = 0, sentences: int = 2000) -> str:
@@ -46,7 +47,7 @@ def synthetic_reviews(seed: int = 0, reviews: int = 600) -> pd.DataFrame:
 
 
 def synthetic_tagged(seed: int = 0, sentences: int = 400) -> Tagged:
-    """Sentences with people and places in BIO tags."""
+    """Sentences with people and places in BIO tags; some names are both, so that the words around them decide."""
     random = np.random.default_rng(seed)
     found: list[tuple[list[str], list[str]]] = []
     for _ in range(sentences):
@@ -62,8 +63,9 @@ def synthetic_tagged(seed: int = 0, sentences: int = 400) -> Tagged:
 
 
 def _pattern(random: np.random.Generator) -> list[str | tuple[str, tuple[str, ...]]]:
-    person, other = (("PERSON", _PEOPLE[i]) for i in random.choice(len(_PEOPLE), size=2, replace=False))
-    place = ("PLACE", _PLACES[random.integers(len(_PLACES))])
+    names = [*_PEOPLE, *_EITHER]
+    person, other = (("PERSON", names[i]) for i in random.choice(len(names), size=2, replace=False))
+    place = ("PLACE", [*_PLACES, *_EITHER][random.integers(len(_PLACES) + len(_EITHER))])
     patterns: list[list[str | tuple[str, tuple[str, ...]]]] = [
         [person, "moved to", place, _draw(random, _WHEN), "."],
         [person, "and", other, "met in", place, "."],

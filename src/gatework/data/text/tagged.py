@@ -74,7 +74,7 @@ def read_tagged(
         token_column: name of the column of tokens, or its number from 1 (default: known by its name, else the first).
         tag_column: the same for the tags (default: known by its name, else the last).
         labelled: whether tags are read.
-        letters: whether each letter of a cell of a table is a token (default: where each has as many tags, said).
+        letters: whether each letter of a cell or text is a token (default: in tables where each has a tag, said).
         argument: what `source` is called in messages.
 
     Raises:
@@ -86,16 +86,17 @@ def read_tagged(
             raise InputError(f"{argument} holds sentences without tags. Expected a tag for each token.")
         return source if labelled else replace(source, tags=None)
     if isinstance(source, list | tuple):
-        return _of_list(source, labelled, argument)
+        return _of_list(source, labelled, letters, argument)
     if isinstance(source, str | Path):
         path = Path(source)
         if ending(path) not in TABLE_ENDINGS or ending(path) == ".tsv":
             text = read_text(path)
-            if is_column_file(text, ending(path), labelled):
+            if not letters and is_column_file(text, ending(path), labelled):
                 return _filled(read_conll(path, text, token_column, tag_column, labelled))
             if not labelled and ending(path) != ".tsv":
                 lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
-                return Tagged([words(line) for _, line in lines], None, [f"{path.name} line {n}" for n, _ in lines])
+                places = [f"{path.name} line {number}" for number, _ in lines]
+                return Tagged([_cut(line, letters) for _, line in lines], None, places, bool(letters))
     kept, apart = read_table(source, token_column, tag_column, labelled, letters, argument)
     return replace(_filled(kept), letters=apart)
 
@@ -113,7 +114,7 @@ def _filled(kept: Kept) -> Tagged:
     return Tagged(sentences, tags, places)
 
 
-def _of_list(source: Sequence[Any], labelled: bool, argument: str) -> Tagged:
+def _of_list(source: Sequence[Any], labelled: bool, letters: bool | None, argument: str) -> Tagged:
     if not source:
         raise InputError(f"{argument} is empty. Expected sentences.")
     places = [f"{argument} item {number}" for number in range(1, len(source) + 1)]
@@ -124,10 +125,14 @@ def _of_list(source: Sequence[Any], labelled: bool, argument: str) -> Tagged:
     if labelled:
         raise InputError(f"{argument} holds sentences without tags. Expected pairs, [(tokens, tags), ...].")
     sentences = [
-        words(item) if isinstance(item, str) else _strings(item, place)
+        _cut(item, letters) if isinstance(item, str) else _strings(item, place)
         for item, place in zip(source, places, strict=True)
     ]
-    return Tagged(sentences, None, places)
+    return Tagged(sentences, None, places, bool(letters))
+
+
+def _cut(text: str, letters: bool | None) -> list[str]:
+    return list(text.strip()) if letters else words(text)
 
 
 def _strings(value: Any, place: str) -> list[str]:
