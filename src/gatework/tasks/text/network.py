@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gatework.errors import InputError
-from gatework.say import say
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -153,7 +152,7 @@ def opened(settings: TextNetwork) -> Transformer | None:
 def start_vectors(settings: TextNetwork, words: Sequence[str]) -> Tensor | None:
     """Vectors [V, E] of the file that the settings name, to start from; None where they name none.
 
-    Words that the file lacks start as in a network without a file, scaled to the length of those that it has.
+    Words that the file lacks are drawn from torch's generator, as widely spread as those that it has.
 
     Args:
         settings: with `vectors` and `embedding_size`.
@@ -168,14 +167,5 @@ def start_vectors(settings: TextNetwork, words: Sequence[str]) -> Tensor | None:
 
     from gatework.data.text import read_vectors
 
-    found, known = read_vectors(settings.vectors, words)
-    if found.shape[1] != settings.embedding_size:
-        raise InputError(
-            f"{settings.vectors} has vectors of {found.shape[1]} numbers, embedding_size is {settings.embedding_size}; "
-            f"set embedding_size={found.shape[1]}."
-        )
-    if not known.any():
-        raise InputError(f"{settings.vectors} has none of the {len(words)} words; is it of another language?")
-    say(f"{settings.vectors}: vectors of {int(known.sum())} of {len(words)} words")
-    spread = found[known].std()
-    return torch.where(known.unsqueeze(1), found, spread * torch.randn_like(found))
+    found, known = read_vectors(settings.vectors, words, settings.embedding_size)
+    return torch.where(known.unsqueeze(1), found, found[known].std() * torch.randn_like(found))
