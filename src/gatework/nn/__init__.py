@@ -1,6 +1,7 @@
 """Torch modules over compiled cells."""
 
-from gatework.nn.backbone import Backbone, detach, select
+from gatework.nn.backbone import Backbone
+from gatework.nn.carried import detach, select
 from gatework.nn.characters import CharacterFeatures, CharacterOptions, Spelling
 from gatework.nn.conv import ConvRecurrent
 from gatework.nn.conv_drop_in import ConvGRU1d, ConvGRU2d, ConvGRU3d, ConvLSTM1d, ConvLSTM2d, ConvLSTM3d

@@ -217,24 +217,6 @@ class Backbone(nn.Module):
         return parts[0] if len(parts) == 1 else torch.cat(parts, -1), after
 
 
-def detach(state: Any) -> Any:
-    """A state of `Backbone` without its history, for truncated backpropagation."""
-    return _each(state, Tensor.detach)
-
-
-def select(state: Any, rows: Tensor) -> Any:
-    """A state of `Backbone` for some rows of the batch [N], in their order; a row may come more than once."""
-    return _each(state, lambda part: part.index_select(1, rows))
-
-
-def _each(state: Any, change: Any) -> Any:
-    """A state of `Backbone` with every tensor changed."""
-    if isinstance(state, Tensor):
-        return change(state)
-    parts = [_each(part, change) for part in state]
-    return parts if isinstance(state, list) else tuple(parts)
-
-
 def _reversed(x: Tensor, lengths: Tensor | Sequence[int] | None) -> Tensor:
     """The steps [B, T, F] of each row from its last to its first; what is past a row's length stays where it is."""
     if lengths is None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gatework.errors import InputError
-from gatework.nn.backbone import detach
+from gatework.nn import detach
 from gatework.tasks.text.language import LanguageNet
 from gatework.tasks.text.reading import outputs
 

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gatework.nn.backbone import select
+from gatework.nn import select
 from gatework.tasks.text.language import LanguageNet
 
+_PARTS, _BEFORE = 32, 256  # a validation reads so many parts of the stream, each after so many tokens
 CHUNK = 1024  # tokens of a stream that are read at once
 _AT_ONCE = 16_384  # tokens of many texts that are read at once
 
@@ -61,6 +62,26 @@ def outputs(net: LanguageNet, ids: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
 def surprisals(net: LanguageNet, ids: Tensor) -> Tensor:
     """Surprisal [R - 1] in nats of every token of a stream [R] but the first, read in one state."""
     return torch.cat([net.head.scores(y, targets) for y, targets in outputs(net, ids)])
+
+
+@torch.no_grad()
+def mean_surprisal(net: LanguageNet, ids: Tensor) -> float:
+    """Mean surprisal in nats of the tokens of a stream [R], nearly as in one state, but many times as fast.
+
+    The stream is read in 32 parts side by side, each after the 256 tokens before it, which are not scored; a stream too
+    short for that is read as it is.
+    """
+    each = (len(ids) - 1 - _BEFORE) // _PARTS
+    if each < _BEFORE:
+        return float(surprisals(net, ids).mean())
+    parts = ids[: _BEFORE + _PARTS * each + 1].unfold(0, _BEFORE + each + 1, each)  # [32, 256 + each + 1]
+    _, state = net(parts[:, :_BEFORE])
+    total = 0.0
+    for first in range(_BEFORE, _BEFORE + each, CHUNK):
+        x, targets = parts[:, first : first + CHUNK + 1][:, :-1], parts[:, first + 1 : first + CHUNK + 1]
+        y, state = net(x, state)
+        total += float(net.head.scores(y, targets).double().sum())
+    return total / (_PARTS * each)
 
 
 @torch.no_grad()
