@@ -12,6 +12,7 @@ import torch
 
 from gatework.errors import ArtefactError, InputError
 from gatework.nn import Backbone, detach
+from gatework.say import recording
 from gatework.tasks.text.network import TextNetwork, TwoWayNetwork, backbone, opened
 from gatework.tasks.text.transformer import Transformer
 
@@ -96,9 +97,11 @@ def test_long_texts_are_read_in_windows(bert: Path):
         torch.testing.assert_close(y[:, start:stop], net(pieces[row[:, start:stop]])[0], **CLOSE)
 
 
-def test_which_models_see_the_future_is_found_out(bert: Path, gpt: Path):
-    assert not Transformer(bert).features().causal
-    assert Transformer(gpt).features().causal
+def test_which_models_see_the_future_is_found_out_and_said(bert: Path, gpt: Path):
+    with recording() as said:
+        assert not Transformer(bert).features().causal
+        assert Transformer(gpt).features(fine_tune=True).causal
+    assert "frozen, reads both ways" in said[0] and "trained too, reads from left to right" in said[1]
     assert not Backbone(5, features=Transformer(bert).features()).causal
     assert Backbone(5, features=Transformer(gpt).features()).causal
     assert not Backbone(5, features=Transformer(gpt).features(), reverse=True).causal

@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from gatework.errors import InputError
+from gatework.say import once
 from gatework.tasks.text.transformer_features import TransformerFeatures
 
 _PIECES = 16  # of a word that are read; what is longer is no word
@@ -85,7 +86,13 @@ class Transformer:
         missing = sorted(name for name in told["missing_keys"] if not name.startswith("pooler."))
         if missing:
             raise InputError(f"{self.folder} has no weights for {missing[0]} ({len(missing)} missing); {_EXPECTED}.")
-        return TransformerFeatures(model, self._around(), self._limit(model), self._hash(), fine_tune)
+        found = TransformerFeatures(model, self._around(), self._limit(model), self._hash(), fine_tune)
+        millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
+        does = (
+            f"{'trained too' if fine_tune else 'frozen'}, reads {'from left to right' if found.causal else 'both ways'}"
+        )
+        once(f"transformer {self.folder}", f"transformer {self.folder}: {millions:.1f} million parameters, {does}")
+        return found
 
     def _around(self) -> tuple[list[int], list[int]]:
         """Ids of the special pieces that the tokeniser puts before and after a text."""
