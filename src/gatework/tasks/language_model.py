@@ -238,7 +238,7 @@ class LanguageModel(Task):
         from gatework.tasks.text.language import language_network
 
         self.vocabulary_ = Vocabulary.from_json(learned["vocabulary"])
-        return lambda: language_network(self.config_, len(self.vocabulary_))
+        return lambda: language_network(self.config_, self.vocabulary_)
 
     @classmethod
     def synthesise(cls, seed: int = 0) -> Any:

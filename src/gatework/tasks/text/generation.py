@@ -99,7 +99,9 @@ class Order:
 
     def permitted(self, scores: Tensor) -> Tensor:
         """Log-probabilities without the ids that are never written."""
-        return scores.index_fill(-1, torch.tensor(self.never, dtype=torch.long), -torch.inf) if self.never else scores
+        scores = scores.clone()
+        scores[:, list(self.never)] = -torch.inf
+        return scores
 
 
 @dataclass

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from gatework.data.text import Streams
-from gatework.nn.backbone import Backbone, detach
+from gatework.data.text import Streams, learn_vocabulary
+from gatework.data.text.encoding import SPECIAL
+from gatework.errors import InputError
+from gatework.nn import Backbone, Spelling, detach
 from gatework.nn.softmax import Softmax
-from gatework.tasks.text.network import backbone
+from gatework.tasks.text.network import backbone, opened, start_vectors
 from gatework.train.problem import Batch, Problem
 
 if TYPE_CHECKING:
@@ -17,6 +21,7 @@ if TYPE_CHECKING:
     from gatework.tasks.language_model import LanguageModelConfig
 
 METRIC = "nats_per_token"
+_LETTERS = 40  # of a longer token only the first are read
 _VALIDATED = 200_000  # tokens of the held-out part that each validation reads
 
 
@@ -29,17 +34,38 @@ class LanguageNet(nn.Module):
         tie: whether the output layer shares the token vectors where it is as wide as they are (Press & Wolf,
             arXiv:1608.05859; Inan et al., arXiv:1611.01462).
         cutoffs: where the clusters of an adaptive softmax begin (Grave et al., arXiv:1609.04309); None is a full one.
+        letters: [V, L] the characters of each token, where the backbone reads spelling.
+        pieces: [V, P] a transformer's pieces of each token, where the backbone has one.
     """
 
-    def __init__(self, reader: Backbone, tokens: int, tie: bool = True, cutoffs: tuple[int, ...] | None = None) -> None:
+    letters: Tensor | None
+    pieces: Tensor | None
+
+    def __init__(
+        self,
+        reader: Backbone,
+        tokens: int,
+        tie: bool = True,
+        cutoffs: tuple[int, ...] | None = None,
+        letters: Tensor | None = None,
+        pieces: Tensor | None = None,
+    ) -> None:
         super().__init__()
         self.backbone = reader
         shared = reader.embedding.weight if tie and cutoffs is None and reader.width == reader.embedding.width else None
         self.head = Softmax(reader.width, tokens, shared, cutoffs)
+        self.register_buffer("letters", letters, persistent=False)  # these follow from the vocabulary
+        self.register_buffer("pieces", pieces, persistent=False)
 
     def forward(self, ids: Tensor, state: Any = None, lengths: Tensor | None = None) -> tuple[Tensor, Any]:
         """What goes into the output layer, [B, T, W] of ids [B, T], and the state after them."""
-        found: tuple[Tensor, Any] = self.backbone(ids, lengths, state)
+        spelling = context = None
+        if self.letters is not None:
+            distinct, places = torch.unique(ids, return_inverse=True)
+            spelling = Spelling(self.letters[distinct], places)
+        if self.pieces is not None:
+            context = self.pieces[ids]
+        found: tuple[Tensor, Any] = self.backbone(ids, lengths, state, spelling, context)
         return found
 
 
@@ -58,15 +84,45 @@ class CarriedState:
         self.value = state["value"]
 
 
-def language_network(config: LanguageModelConfig, tokens: int) -> LanguageNet:
-    """An untrained network for a vocabulary of V tokens; every setting is decided."""
-    cutoffs = _cutoffs(tokens) if config.softmax == "adaptive" else None
-    return LanguageNet(
-        backbone(config.model, tokens, bidirectional=False, last_size=config.last_size),
-        tokens,
-        bool(config.tie),
-        cutoffs,
+def language_network(config: LanguageModelConfig, vocabulary: Vocabulary, start: bool = False) -> LanguageNet:
+    """An untrained network for a vocabulary; every setting is decided.
+
+    Args:
+        config: the settings.
+        vocabulary: of the text.
+        start: whether token vectors start from the file that the settings name, rather than being loaded afterwards.
+
+    Raises:
+        InputError: the settings name a transformer that looks ahead, or files that cannot be read.
+    """
+    model, words = config.model, vocabulary.tokens[len(SPECIAL) :]
+    transformer = opened(model)
+    pieces = letters = None
+    characters = 0
+    if transformer is not None:
+        pieces = functional.pad(transformer.pieces(words), (0, 0, len(SPECIAL), 0))
+    if model.character_filters:
+        spelt = learn_vocabulary("char", words)
+        characters = len(spelt)
+        letters, _ = spelt.encode_all(["", "", "", *(word[:_LETTERS] for word in words)]).batch(
+            torch.arange(len(vocabulary))
+        )
+    reader = backbone(
+        model,
+        len(vocabulary),
+        characters,
+        bidirectional=False,
+        last_size=config.last_size,
+        vectors=start_vectors(model, vocabulary.tokens) if start else None,
+        transformer=transformer,
     )
+    if not reader.causal:
+        raise InputError(
+            f"the transformer in {model.transformer} reads both ways and would see the token that is to be told; "
+            "expected one that reads forward only, such as a GPT."
+        )
+    cutoffs = _cutoffs(len(vocabulary)) if config.softmax == "adaptive" else None
+    return LanguageNet(reader, len(vocabulary), bool(config.tie), cutoffs, letters, pieces)
 
 
 def language_problem(
@@ -78,7 +134,7 @@ def language_problem(
         config: every setting decided.
         vocabulary: of the ids.
         train: stream of ids [R] to train on, as `corpus.stream` gives it.
-        held: stream to validate on, in one state from its beginning; None = none.
+        held: stream to validate on; None = none.
         seed: of the lengths of chunks, where they are random.
     """
     training = config.training
@@ -98,11 +154,11 @@ def language_problem(
         return value * share
 
     def validate(net: nn.Module) -> dict[str, float]:
-        from gatework.tasks.text.reading import surprisals
+        from gatework.tasks.text.reading import mean_surprisal
 
-        return {METRIC: float(surprisals(net, held[:_VALIDATED]).mean())}  # type: ignore[arg-type,index]
+        return {METRIC: mean_surprisal(net, held[:_VALIDATED])}  # type: ignore[arg-type,index]
 
-    net = language_network(config, len(vocabulary))
+    net = language_network(config, vocabulary, start=True)
     validation = None if held is None else validate
     return Problem(net, loss, streams, batch, validation, METRIC, "chunks", carried=carried)
 
