@@ -68,10 +68,13 @@ def _lines(table: nw.DataFrame[Any]) -> bytes:
 
 
 def _columns(table: nw.DataFrame[Any]) -> bytes:
-    """Columns between tabs; an empty line where `sentence` changes, which is not a column itself."""
-    if "sentence" not in table.columns:
-        raise InputError(f"a .conll file needs a column `sentence`; this table has: {', '.join(table.columns)}.")
-    names = [name for name in table.columns if name != "sentence"]
+    """Tokens and tags between tabs, an empty line where `sentence` changes."""
+    names = ["token", "tag"]
+    if not {"sentence", *names} <= set(table.columns) or "rank" in table.columns:
+        raise InputError(
+            "a .conll file holds the columns sentence, token and tag, a way to tag each sentence; this table has "
+            f"{', '.join(table.columns)}. Choose .csv, .tsv, .jsonl or .parquet."
+        )
     lines, before = [], None
     for number, row in zip(table["sentence"].to_list(), table.select(names).iter_rows(), strict=True):
         if before is not None and number != before:

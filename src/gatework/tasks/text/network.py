@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from gatework.errors import InputError
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from gatework.nn import Backbone
     from gatework.tasks.text.transformer import Transformer
@@ -94,6 +94,7 @@ def backbone(
     last_size: int | None = None,
     vectors: Tensor | None = None,
     transformer: Transformer | None = None,
+    features: nn.Module | None = None,
 ) -> Backbone:
     """The network of the settings.
 
@@ -106,6 +107,7 @@ def backbone(
         last_size: units of the last recurrent layer; None = `hidden_size`.
         vectors: token vectors to start from, as `start_vectors` gives them; None where weights are loaded afterwards.
         transformer: the opened `settings.transformer`; None opens it.
+        features: a module as `Backbone` takes it, in the place of a transformer.
 
     Raises:
         ConfigError: the cell is not in the catalogue.
@@ -119,6 +121,8 @@ def backbone(
             characters, settings.character_size, settings.character_filters, settings.character_widths
         )
     transformer = transformer or opened(settings)
+    if transformer is not None:
+        features = transformer.features(settings.fine_tune)
     both = getattr(settings, "bidirectional", False) if bidirectional is None else bidirectional
     given = {name: getattr(settings, name) for name in _SAME}
     return Backbone(
@@ -128,7 +132,7 @@ def backbone(
         last_size=last_size,
         reverse=reverse,
         characters=spelling,
-        features=None if transformer is None else transformer.features(settings.fine_tune),
+        features=features,
         vectors=vectors,
         **given,
     )
