@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
@@ -12,6 +13,7 @@ from gatework.say import say
 from gatework.tasks.base import Task, TaskConfig
 from gatework.tasks.text.network import TwoWayNetwork
 from gatework.tasks.text.tag_settings import TagSettings
+from gatework.tasks.text.transfer import Transfer
 from gatework.train.settings import Training
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from gatework.tasks.evaluation import Evaluation
     from gatework.tasks.text.lexicon import Lexicon
     from gatework.tasks.text.tagged_set import TaggedSet
+    from gatework.train.jobs import Job
     from gatework.train.problem import Problem
 
 _MOST_WAYS = 100
@@ -41,6 +44,14 @@ class TaggerNetwork(TwoWayNetwork):
         default=(2, 3, 4),
         description="characters that a filter sees at once",
         json_schema_extra={"unit": "characters"},
+    )
+
+
+class TaggerTransfer(Transfer):
+    """Language models whose outputs at each word stand beside its vector."""
+
+    direction: Literal["forward", "backward", "both"] = Field(
+        default="both", description="how the language models read; both = one of each, side by side"
     )
 
 
@@ -68,6 +79,7 @@ class SequenceTaggerConfig(TaskConfig):
     )
     tags: TagSettings = TagSettings()
     model: TaggerNetwork = TaggerNetwork()
+    transfer: TaggerTransfer = TaggerTransfer()
     training: Training = Training()
 
 
@@ -95,23 +107,31 @@ class SequenceTagger(Task):
         config = self.config_
         find(config.model.cell)
         percent = 10 if config.holdout is None else config.holdout
-        return TaggedSet.read(data, validation, config.tags, percent, config.training.seed)
+        dataset = TaggedSet.read(data, validation, config.tags, percent, config.training.seed)
+        return replace(dataset, unlabelled=config.transfer.read())
 
     def decide(self, dataset: TaggedSet) -> SequenceTaggerConfig:
         """The settings that the data decide."""
-        from gatework.tasks.text.tag_choices import choose
+        from gatework.tasks.text.tag_choices import choose, learn
 
-        return choose(self.config_, dataset)
+        config = choose(self.config_, dataset)
+        self.lexicon_ = learn(config, dataset)
+        return config
+
+    def preparations(self, dataset: TaggedSet) -> list[Job]:
+        """Language models to begin from, where they are to be trained."""
+        origin, held = self.lexicon_.origin, dataset.held
+        if origin is None or not self.config_.transfer.pretrain:
+            return []
+        texts = [] if held is None else [" ".join(words) for words in held.sentences]
+        return origin.preparations(dataset.texts, texts, self.config_.training.seed)
 
     def problem(self, dataset: TaggedSet, seed: int, whole: bool) -> Problem:
         """Sentences of like length in a batch; scored on the held-out part by F1, or accuracy where no entities are."""
-        from gatework.tasks.text.tag_choices import learn
         from gatework.tasks.text.tagger_problem import tagging_problem
 
-        if not whole:
-            self.lexicon_ = learn(self.config_, dataset)
         held = None if whole else dataset.held
-        return tagging_problem(self.config_, self.lexicon_, dataset.part(whole), held, seed)
+        return tagging_problem(self.config_, self.lexicon_, dataset.part(whole), held, seed, self.prepared_)
 
     def conclude(self, dataset: TaggedSet) -> Evaluation | None:
         """Score the held-out part."""
@@ -147,7 +167,7 @@ class SequenceTagger(Task):
         if spans and self.config_.tags.scheme == "plain":
             raise InputError("spans=True, but the tags of this run spell no entities; leave it out.")
         sentences = self.config_.tags.read(data, labelled=False).sentences
-        found = sequences(list(self.nets_), self.lexicon_, self.lexicon_.inputs.encode(sentences), nbest)
+        found = sequences(list(self.nets_), self.lexicon_, self.lexicon_.encode(sentences), nbest)
         columns = (entity_columns if spans else token_columns)(sentences, found, nbest > 1)
         return frame(columns, data)
 
@@ -176,7 +196,7 @@ class SequenceTagger(Task):
         from gatework.tasks.text.tag_scores import Tagging
 
         lexicon = self.lexicon_
-        found = best_tags(list(self.nets_), lexicon, lexicon.inputs.encode(tagged.sentences))
+        found = best_tags(list(self.nets_), lexicon, lexicon.encode(tagged.sentences))
         simple, known = lexicon.usual(tagged.sentences), frozenset(lexicon.usual.tags)
         truth = tagged.tags or []
         tagging = Tagging(tagged.sentences, truth, found, simple, lexicon.given, known, tagged.places)

@@ -154,13 +154,22 @@ def learn_characters(sentences: Sentences, settings: TextNetwork) -> Vocabulary 
     return learn_vocabulary("char", ["".join({word: None for own in sentences for word in own})])
 
 
-def run(network: Backbone, batch: Mapping[str, Tensor], ids: Tensor | None = None) -> tuple[Tensor, BackboneState]:
-    """`network` over `Encoded.batch`, of which other `ids` [B, T] may take the place: y [B, T, W] and the state."""
+def run(
+    network: Backbone, batch: Mapping[str, Tensor], ids: Tensor | None = None, context: Any = None
+) -> tuple[Tensor, BackboneState]:
+    """`network` over `Encoded.batch`: y [B, T, W] and the state.
+
+    Args:
+        network: made for these inputs.
+        batch: what it reads.
+        ids: [B, T] in the place of the batch's.
+        context: what its `features` are called with in the place of a transformer's pieces.
+    """
     from gatework.nn import Spelling
 
     spelling = Spelling(batch["letters"], batch["places"]) if "letters" in batch else None
-    ids = batch["ids"] if ids is None else ids
-    found: tuple[Tensor, BackboneState] = network(ids, batch["lengths"], None, spelling, batch.get("pieces"))
+    ids, context = batch["ids"] if ids is None else ids, batch.get("pieces") if context is None else context
+    found: tuple[Tensor, BackboneState] = network(ids, batch["lengths"], None, spelling, context)
     return found
 
 

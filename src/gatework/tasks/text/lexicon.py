@@ -11,8 +11,10 @@ from torch import Tensor
 
 from gatework.data.text import Tokens
 from gatework.data.text.schemes import PLAIN, convert, legal, spell
-from gatework.tasks.text.inputs import Inputs, Sentences
+from gatework.tasks.text.inputs import Encoded, Inputs, Sentences
+from gatework.tasks.text.language_features import Pieces
 from gatework.tasks.text.most_frequent import MostFrequent
+from gatework.tasks.text.transfer import Origin
 
 if TYPE_CHECKING:
     from gatework.tasks.text.network import TextNetwork
@@ -30,6 +32,7 @@ class Lexicon:
         given: how the data spell entities: BIO, BIOES ..., or "plain" for tags that spell none.
         inside: how the network's tags spell them.
         usual: the baseline, which also knows every word of the training part.
+        origin: the language models that read the words too; None = none do.
     """
 
     inputs: Inputs
@@ -37,6 +40,12 @@ class Lexicon:
     given: str
     inside: str
     usual: MostFrequent
+    origin: Origin | None = None
+
+    def encode(self, sentences: Sentences) -> Words:
+        """Sentences as numbers."""
+        pieces = None if self.origin is None else Pieces.of(self.origin.vocabulary, sentences)
+        return Words(self.inputs.encode(sentences), pieces)
 
     def numbers(self, tags: Sentences) -> Tokens:
         """Tags of the data as those of the network."""
@@ -79,6 +88,7 @@ class Lexicon:
             "given": self.given,
             "inside": self.inside,
             "usual": self.usual.to_json(),
+            "origin": None if self.origin is None else self.origin.to_json(),
         }
 
     @classmethod
@@ -90,7 +100,30 @@ class Lexicon:
             str(value["given"]),
             str(value["inside"]),
             MostFrequent.from_json(value["usual"]),
+            None if value["origin"] is None else Origin.from_json(value["origin"]),
         )
+
+
+@dataclass
+class Words:
+    """Sentences as a tagger reads them.
+
+    Attributes:
+        own: their words.
+        pieces: what language models read of them; None without such.
+    """
+
+    own: Encoded
+    pieces: Pieces | None = None
+
+    @property
+    def lengths(self) -> Tensor:
+        """Words of each sentence, long [S]."""
+        return self.own.lengths
+
+    def batch(self, numbers: Tensor) -> dict[str, Tensor]:
+        """The sentences `numbers` [B], as `Encoded.batch` and `Pieces.batch` give them."""
+        return {**self.own.batch(numbers), **(self.pieces.batch(numbers) if self.pieces else {})}
 
 
 def respelt(tags: Sequence[str], source: str, target: str) -> list[str]:

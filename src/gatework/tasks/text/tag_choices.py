@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from gatework.data.text import learn_vocabulary
 from gatework.data.wording import counted
+from gatework.errors import ConfigError
 from gatework.say import say
 from gatework.tasks.text.inputs import Inputs
 from gatework.tasks.text.lexicon import Lexicon, respelt
 from gatework.tasks.text.most_frequent import MostFrequent
 from gatework.tasks.text.tagged_set import TaggedSet
+from gatework.tasks.text.transfer import Origin
 
 if TYPE_CHECKING:
     from gatework.tasks.sequence_tagger import SequenceTaggerConfig
@@ -20,6 +23,7 @@ _BATCH, _SMALL_BATCH = 32, 8  # sentences of a step: of many sentences, of few
 _FEW = 2000  # sentences
 _EPOCHS, _LEAST_STEPS = 12, 600
 _RATE = 3e-3
+_MOST_WORDS, _LEAST = 50_000, 2  # words of a language model, and times that one must come
 
 
 def choose(config: SequenceTaggerConfig, dataset: TaggedSet) -> SequenceTaggerConfig:
@@ -62,7 +66,7 @@ def choose(config: SequenceTaggerConfig, dataset: TaggedSet) -> SequenceTaggerCo
 
 
 def learn(config: SequenceTaggerConfig, dataset: TaggedSet) -> Lexicon:
-    """Words of the training part, and the tags of both parts."""
+    """Words of the training part, the tags of both parts, and the language models to begin from."""
     train, given = dataset.train, dataset.scheme
     inside = given if dataset.plain else config.tags.inside
     every = dataset.part(whole=True).tags or []
@@ -70,4 +74,19 @@ def learn(config: SequenceTaggerConfig, dataset: TaggedSet) -> Lexicon:
         train.sentences, config.model, lower=bool(config.lower), zeros=config.zeros, least=config.least
     )
     names = sorted({tag for own in every for tag in respelt(own, given, inside)})
-    return Lexicon(inputs, tuple(names), given, inside, MostFrequent.of(train.sentences, train.tags or []))
+    usual = MostFrequent.of(train.sentences, train.tags or [])
+    return Lexicon(inputs, tuple(names), given, inside, usual, _origin(config, dataset))
+
+
+def _origin(config: SequenceTaggerConfig, dataset: TaggedSet) -> Origin | None:
+    """The language models of the runs that are named, or those to be trained first; they cut the same texts."""
+    transfer = config.transfer
+    if not transfer.asked:
+        return None
+    if config.model.transformer is not None:
+        raise ConfigError("both a transformer and a language model are named to begin from; expected one of them.")
+    if transfer.pretrained:
+        return Origin.open(transfer.pretrained, transfer)
+    texts = dataset.texts
+    words = learn_vocabulary("word", texts, _MOST_WORDS, _LEAST, tokenise="words" if dataset.unlabelled else "spaces")
+    return Origin.planned(words, config.model, transfer, texts, dataset.held is not None)

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from gatework.data.text.schemes import PLAIN, Span, spans
 from gatework.nn.crf import CRF
-from gatework.tasks.text.inputs import Encoded
-from gatework.tasks.text.lexicon import Lexicon
+from gatework.tasks.text.lexicon import Lexicon, Words
 from gatework.tasks.text.tagger_network import TaggerNet, consensus
 
 _WORDS = 8192  # of a batch, padding included
@@ -35,7 +34,7 @@ class Sequenced:
 
 
 @torch.no_grad()
-def best_tags(nets: Sequence[nn.Module], lexicon: Lexicon, encoded: Encoded) -> list[list[str]]:
+def best_tags(nets: Sequence[nn.Module], lexicon: Lexicon, encoded: Words) -> list[list[str]]:
     """The most probable tags of every sentence, spelt as in the data; [] for a sentence without words."""
     answers: list[list[str]] = [[] for _ in range(len(encoded.lengths))]
     taggers = _taggers(nets)
@@ -48,7 +47,7 @@ def best_tags(nets: Sequence[nn.Module], lexicon: Lexicon, encoded: Encoded) -> 
 
 
 @torch.no_grad()
-def sequences(nets: Sequence[nn.Module], lexicon: Lexicon, encoded: Encoded, count: int = 1) -> list[list[Sequenced]]:
+def sequences(nets: Sequence[nn.Module], lexicon: Lexicon, encoded: Words, count: int = 1) -> list[list[Sequenced]]:
     """The `count` most probable ways to tag each sentence, with the probabilities of tags and entities.
 
     A short sentence has fewer; one without words has none.
@@ -124,7 +123,7 @@ def _taggers(nets: Sequence[nn.Module]) -> list[TaggerNet]:
     return [net for net in nets if isinstance(net, TaggerNet)]
 
 
-def _scored(nets: Sequence[TaggerNet], encoded: Encoded) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def _scored(nets: Sequence[TaggerNet], encoded: Words) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """(numbers [B], mean scores [B, T, K], lengths [B]) of batches of sentences of like length, in any order."""
     order = encoded.lengths.argsort(stable=True)
     order = order[encoded.lengths[order] > 0]

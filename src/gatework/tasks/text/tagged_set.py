@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +27,13 @@ class TaggedSet:
         train: those to train on.
         held: those to score with; None where nothing is held out.
         scheme: how their tags spell entities, or "plain".
+        unlabelled: texts for a language model.
     """
 
     train: Tagged
     held: Tagged | None
     scheme: str
+    unlabelled: Sequence[str] = ()
 
     @classmethod
     def read(cls, data: Any, validation: Any, settings: TagSettings, percent: int, seed: int) -> TaggedSet:
@@ -67,6 +69,11 @@ class TaggedSet:
         return cls(every.subset(kept), every.subset(out) if out else None, scheme)
 
     @property
+    def texts(self) -> list[str]:
+        """The texts that a language model is trained on: those without tags, and the sentences to train on."""
+        return [*self.unlabelled, *map(" ".join, self.train.sentences)]
+
+    @property
     def plain(self) -> bool:
         """Whether tags stand for themselves and spell no entities."""
         return self.scheme == PLAIN
@@ -83,9 +90,9 @@ class TaggedSet:
         )
 
     def data_hash(self) -> str:
-        """A hash of all words and tags, of both parts."""
-        parts = [self.train.data_hash(), self.held.data_hash() if self.held else ""]
-        return hashlib.sha256(" ".join(parts).encode()).hexdigest()
+        """A hash of all words and tags, of both parts, and of the texts without tags."""
+        parts = [self.train.data_hash(), self.held.data_hash() if self.held else "", *self.unlabelled]
+        return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def checked(tagged: Tagged, scheme: str, repair: bool) -> Tagged:

@@ -14,6 +14,7 @@ from gatework.data.text.encoding import UNKNOWN
 from gatework.nn import Backbone
 from gatework.nn.crf import CRF
 from gatework.tasks.text.inputs import run
+from gatework.tasks.text.language_features import LanguageFeatures
 from gatework.tasks.text.lexicon import Lexicon
 
 _IGNORED = -100  # torch's number of a target that does not count
@@ -50,13 +51,23 @@ class TaggerNet(nn.Module):
         self.register_buffer("rare", rare, persistent=False)
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
-        """Scores [B, T, K] of the tags, for `Encoded.batch`."""
+        """Scores [B, T, K] of the tags, for `Words.batch`."""
         ids = batch["ids"]
         if self.training and self.unknown and self.rare is not None:
             hidden = self.rare[ids] & (torch.rand(ids.shape, device=ids.device) < self.unknown)
             ids = ids.masked_fill(hidden, UNKNOWN)
-        found: Tensor = self.scores(run(self.backbone, batch, ids)[0])
+        context = batch if isinstance(self.backbone.features, LanguageFeatures) else None
+        found: Tensor = self.scores(run(self.backbone, batch, ids, context)[0])
         return found
+
+    def levels(self) -> list[nn.Module]:
+        """The modules from the bottom to the top, for learning rates that grow with height: language models, the rest.
+
+        Raises:
+            AttributeError: there are no language models.
+        """
+        below = cast(LanguageFeatures, self.backbone.features).levels()
+        return [*below, nn.ModuleList([*self.backbone.groups()[1:], self.scores, self.crf])]
 
 
 def tagger_loss(net: nn.Module, batch: dict[str, Tensor]) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -9,11 +10,13 @@ from torch import Tensor, nn
 
 from gatework.data.text import Buckets, Tagged
 from gatework.data.text.schemes import PLAIN
+from gatework.tasks.text.language_features import LanguageFeatures
 from gatework.tasks.text.lexicon import Lexicon
 from gatework.tasks.text.network import backbone, start_vectors
 from gatework.tasks.text.tag_decoding import best_tags
 from gatework.tasks.text.tag_scores import accuracy, span_f1
 from gatework.tasks.text.tagger_network import TaggerNet, tagger_loss
+from gatework.tasks.text.transfer import groups
 from gatework.train.problem import Problem
 
 if TYPE_CHECKING:
@@ -21,10 +24,24 @@ if TYPE_CHECKING:
 
 
 def tagging_problem(
-    config: SequenceTaggerConfig, lexicon: Lexicon, train: Tagged, held: Tagged | None, seed: int
+    config: SequenceTaggerConfig,
+    lexicon: Lexicon,
+    train: Tagged,
+    held: Tagged | None,
+    seed: int,
+    prepared: Sequence[nn.Module] = (),
 ) -> Problem:
-    """A fresh tagger and what trains it on `train`; `held`, where there is any, decides which weights are kept."""
-    words, tags = lexicon.inputs.encode(train.sentences), lexicon.numbers(train.tags or [])
+    """A fresh tagger and what trains it.
+
+    Args:
+        config: every setting decided.
+        lexicon: words, tags, and language models to begin from.
+        train: tagged sentences, none of them empty.
+        held: those that decide which weights are kept; None keeps the last.
+        seed: of the order.
+        prepared: networks of the language models, where they have just been trained.
+    """
+    words, tags = lexicon.encode(train.sentences), lexicon.numbers(train.tags or [])
     plain = lexicon.given == PLAIN
 
     def batch(numbers: Tensor) -> dict[str, Tensor]:
@@ -32,16 +49,21 @@ def tagging_problem(
 
     validate = None
     if held is not None:
-        truth, unseen = held.tags or [], lexicon.inputs.encode(held.sentences)
+        truth, unseen = held.tags or [], lexicon.encode(held.sentences)
 
         def validate(net: nn.Module) -> dict[str, float]:
             found = best_tags([net], lexicon, unseen)
             return {"accuracy": accuracy(truth, found)} if plain else {"F1": span_f1(truth, found, lexicon.given)}
 
-    once = torch.bincount(words.ids.flat, minlength=len(lexicon.inputs.words)) == 1
-    vectors = start_vectors(config.model, lexicon.inputs.words.tokens)
+    once = torch.bincount(words.own.ids.flat, minlength=len(lexicon.inputs.words)) == 1
+    net = tagger(config, lexicon, once, start_vectors(config.model, lexicon.inputs.words.tokens))
+    levels = None
+    if lexicon.origin is not None:
+        for number, reader in enumerate(net.backbone.features.readers):  # type: ignore[arg-type, union-attr]
+            lexicon.origin.hand_over(reader, number, prepared)
+        levels = groups(net.levels(), config.transfer.rate_factor, config.transfer.gradual)
     return Problem(
-        tagger(config, lexicon, once, vectors),
+        net,
         tagger_loss,
         Buckets(words.lengths, config.training.batch_size or 1, seed),
         batch,
@@ -49,6 +71,7 @@ def tagging_problem(
         "accuracy" if plain else "F1",
         "sentences",
         "larger",
+        groups=levels,
     )
 
 
@@ -56,5 +79,7 @@ def tagger(
     config: SequenceTaggerConfig, lexicon: Lexicon, once: Tensor | None = None, vectors: Tensor | None = None
 ) -> TaggerNet:
     """An untrained network: `once` are the words [V] that occur once, `vectors` [V, E] where word vectors start."""
-    body = backbone(config.model, *lexicon.inputs.sizes(), vectors=vectors, transformer=lexicon.inputs.transformer)
+    inputs, origin = lexicon.inputs, lexicon.origin
+    features = None if origin is None else LanguageFeatures([origin.reader(n) for n in range(len(origin.directions))])
+    body = backbone(config.model, *inputs.sizes(), vectors=vectors, transformer=inputs.transformer, features=features)
     return TaggerNet(body, lexicon, bool(config.crf), config.unknown, once)
