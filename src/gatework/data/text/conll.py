@@ -18,24 +18,29 @@ TAG_NAMES = (
 )  # fmt: skip
 _ENDINGS = (".conll", ".conllu", ".iob", ".iob2", ".bio", ".bioes", ".bmes", ".col")
 _DOCUMENT = "-DOCSTART-"
+_LOOK = 1000  # lines that are looked at to tell kinds of files apart
 _CONLLU = 10  # columns of CoNLL-U: number, form, lemma, UPOS ...
 
 
 def is_column_file(text: str, kind: str, labelled: bool) -> bool:
-    """Whether a file is one of columns rather than a table or plain text.
+    """Whether a file is one of columns rather than a table with a row a sentence, or a text a line.
 
-    It is by its ending; else when it has blank lines between sentences, or the same number of fields, without spaces
-    inside, in each line.
+    It is by its ending. Else it is none where a cell between tabs holds several words, unless blank lines part
+    sentences; and without tags, lines between spaces must all have as many fields and the last ones come again.
     """
     if kind in _ENDINGS:
         return True
-    lines = text.strip("\n").split("\n")
-    fields = {len(_fields(line, "\t" in lines[0])) for line in lines[:1000] if line.strip() and line[:1] != "#"}
-    if any(not line.strip() for line in lines):
-        return len(fields) == 1 and (labelled or fields == {1} or "\t" in lines[0] or fields == {2})
-    if len(fields) != 1 or fields == {1}:
-        return False
-    return "\t" not in lines[0] or not any(" " in line.strip() for line in lines[:1000])
+    lines = text.strip("\n").split("\n")[:_LOOK]
+    parted = any(not line.strip() for line in lines)
+    rows = [line for line in lines if line.strip() and line[:1] != "#"]
+    if rows and "\t" in rows[0]:
+        return parted or not any(" " in line.strip() for line in rows)
+    if labelled:
+        return len(rows) > 0 and _width(rows[0], False) > 1
+    fields = [line.split() for line in rows]
+    alike = len({len(row) for row in fields}) == 1
+    last = {row[-1] for row in fields}
+    return parted and alike and (len(fields[0]) == 1 or len(last) <= len(fields) // 2)
 
 
 def read_conll(
@@ -49,18 +54,11 @@ def read_conll(
     Raises:
         InputError: lines with other numbers of fields, columns that are not there, no sentence.
     """
-    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1)]
-    tabs = all("\t" in line for _, line in lines[:1000] if line.strip() and line[:1] != "#")
-    rows = [(number, _fields(line, tabs)) for number, line in lines]
-    width = Counter(len(fields) for _, fields in rows if fields).most_common(1)[0][0]
-    rows = [(number, fields) for number, fields in rows if len(fields) == width or not fields or fields[0][:1] != "#"]
-    wrong = next(((number, fields) for number, fields in rows if fields and len(fields) != width), None)
-    if wrong is not None:
-        raise InputError(
-            f"line {wrong[0]} of {path} has {counted(len(wrong[1]), 'field')}, {' '.join(wrong[1])[:40]!r}; most lines "
-            f"have {width}. Expected a token and its tag in every line and a blank line after each sentence; mend it."
-        )
-    first = next(fields for _, fields in rows if fields)
+    lines = text.split("\n")
+    tabs = all("\t" in line for line in lines[:_LOOK] if line.strip() and line[:1] != "#")
+    widths = Counter(_width(line, tabs) for line in lines if line and not line.isspace())
+    width = widths.most_common(1)[0][0]
+    first = _fields(next(line for line in lines if _width(line, tabs) == width and line.strip()), tabs)
     numbered = width == _CONLLU and re.fullmatch(r"\d+([-.]\d+)?", first[0]) is not None
     names, headed = _names(first, width, numbered, token_column, tag_column)
     columns = Columns(path.name, {name: [] for name in names}, ())
@@ -69,21 +67,27 @@ def read_conll(
     tags: list[list[str]] = []
     places: list[str] = []
     fresh, skip = True, headed
-    for number, fields in rows:
+    for number, line in enumerate(lines, 1):
+        fields = _fields(line, tabs)
         if not fields:
             fresh = True
+        elif len(fields) != width:
+            if fields[0][:1] != "#":
+                raise InputError(
+                    f"line {number} of {path} has {counted(len(fields), 'field')}, {' '.join(fields)[:40]!r}; most "
+                    f"lines have {width}. Expected a token and its tag in every line and a blank line after each "
+                    "sentence; mend it."
+                )
         elif skip:
             skip = False
-        elif fields[token] == _DOCUMENT or (numbered and not fields[0].isdigit()):
-            continue  # the mark of a document; a range of CoNLL-U's or a word that was left out
-        else:
+        elif fields[token] != _DOCUMENT and (not numbered or fields[0].isdigit()):  # else a range or a word left out
             if fresh:
                 sentences.append([])
                 tags.append([])
                 places.append(f"{path.name} line {number}")
                 fresh = False
-            sentences[-1].append(fields[token])
-            tags[-1].append(fields[tag])
+            sentences[-1].append(fields[token].strip())
+            tags[-1].append(fields[tag].strip())
     if not sentences:
         raise InputError(f"{path} holds no sentence. Expected a token and its tag a line; check how it was written.")
     return sentences, tags if labelled else None, places
@@ -122,7 +126,11 @@ def _places(
     return names.index(token_name), names.index(tag_name)
 
 
+def _width(line: str, tabs: bool) -> int:
+    return line.count("\t") + 1 if tabs else len(line.split())
+
+
 def _fields(line: str, tabs: bool) -> list[str]:
-    if not line.strip():
+    if not line or line.isspace():
         return []
-    return [field.strip() for field in line.split("\t")] if tabs and "\t" in line else line.split()
+    return line.split("\t") if tabs else line.split()

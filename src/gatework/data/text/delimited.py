@@ -34,7 +34,7 @@ def read_delimited(path: Path, known: frozenset[str], separator: str | None = No
         separator: between columns; default: a tab in .tsv, else the most frequent mark of the first line.
 
     Raises:
-        InputError: as for `read_text`, and lines with other numbers of fields.
+        InputError: as for `read_text`, and lines with more fields than the first; cells that are not there are empty.
     """
     text = read_text(path)
     first = text.lstrip("\n").partition("\n")[0]
@@ -88,12 +88,6 @@ def _quoted(path: Path, text: str, separator: str, known: frozenset[str]) -> tup
             f"{path} is not a regular table: {str(error).strip()}. Expected {len(names)} fields in every line; mend "
             "that line, put texts that hold the separator in double quotes, or use .jsonl."
         ) from error
-    short = frame.index[frame.map(lambda cell: not isinstance(cell, str)).any(axis=1)]
-    if len(short):
-        raise InputError(
-            f"{path} is not a regular table: row {short[0] + 1}, the first line counted, has fewer than {len(names)} "
-            "fields. Mend that line."
-        )
     headed = _has_header(frame.head(_LOOK).values.tolist(), known)
     if headed:
         names = [name.strip() for name in frame.iloc[0].tolist()]
@@ -107,11 +101,11 @@ def _quoted(path: Path, text: str, separator: str, known: frozenset[str]) -> tup
 def _has_header(rows: list[list[str]], known: frozenset[str]) -> bool:
     """Whether the first row holds the names of columns."""
     first = [field.strip() for field in rows[0]]
-    if len(set(first)) < len(first) or not all(field and could_be_name(field) for field in first):
+    if not all(field and could_be_name(field) for field in first):
         return False
     if any(field.casefold() in known for field in first):
         return True
-    if any(len(field) > 40 or field.count(" ") > 2 for field in first):
+    if len(set(first)) < len(first) or any(len(field) > 40 or field.count(" ") > 2 for field in first):
         return False
     below = rows[1:_LOOK]
     return not any(row[i].strip() == field for row in below for i, field in enumerate(first))
