@@ -1,4 +1,4 @@
-"""The C++ of fields and of our own convolution under AddressSanitizer and UndefinedBehaviorSanitizer."""
+"""The C++ of fields, of our own convolution and of chains under AddressSanitizer and UndefinedBehaviorSanitizer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from tests.compiler.test_sanitizers import runtime
 
 
 @pytest.mark.slow
-def test_field_kernels_are_clean(tmp_path: Path, root: Path):
+@pytest.mark.parametrize("module", ["sanitized_fields", "sanitized_chains"])
+def test_field_and_chain_kernels_are_clean(tmp_path: Path, root: Path, module: str):
     environment = {
         **os.environ,
         "LD_PRELOAD": f"{runtime('libasan.so')} {runtime('libubsan.so')}",
@@ -23,7 +24,7 @@ def test_field_kernels_are_clean(tmp_path: Path, root: Path):
         "PYTHONMALLOC": "malloc",
     }
     done = subprocess.run(
-        [sys.executable, "-m", "tests.compiler.sanitized_fields"],
+        [sys.executable, "-m", f"tests.compiler.{module}"],
         env=environment,
         cwd=root,
         capture_output=True,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
+from gatework.compiler.chain import Tables, UnfitError
+from gatework.compiler.chain import best as compiled_best
+from gatework.compiler.launch import Backend, check_backend
 from gatework.errors import InputError
-from gatework.nn import chain
-from gatework.nn.chain import Chain
+from gatework.nn import chain, compiled_chain
+from gatework.nn.compiled_chain import forbidding, serves
 
 
 class CRF(nn.Module):
@@ -24,6 +26,8 @@ class CRF(nn.Module):
         legal: bool [K, K], whether the column's tag may follow the row's; None = all.
         starts: bool [K], whether a sequence may start with a tag; None = all.
         ends: bool [K], whether it may end with one; None = all.
+        backend: "auto" compiles and falls back to the reference, a Python loop over time, with a word about why; "cpp"
+            never falls back; "reference" is that loop.
 
     Raises InputError for tables of another shape, or when no sequence may start or none may end.
 
@@ -51,13 +55,14 @@ class CRF(nn.Module):
         starts: Tensor | None = None,
         ends: Tensor | None = None,
         *,
+        backend: Backend = "auto",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         if not isinstance(tags, int) or isinstance(tags, bool) or tags < 1:
             raise InputError(f"tags is {tags!r}; expected a whole number >= 1.")
-        self.tags = tags
+        self.tags, self.backend = tags, check_backend(backend)
         for name, table, shape in (
             ("legal", legal, (tags, tags)),
             ("starts", starts, (tags,)),
@@ -89,26 +94,36 @@ class CRF(nn.Module):
 
         Raises InputError when shapes or numbers do not fit, or a row's tags are not legal.
         """
-        scores, sizes = self._checked(scores, lengths)
-        tags = self._checked_tags(scores, tags, sizes)
-        table = self._chain()
+        scores, sizes = self._shaped(scores, lengths)
+        if tags.shape != scores.shape[:2] or tags.is_floating_point():
+            raise InputError(
+                f"tags is {tags.dtype} of shape {tuple(tags.shape)}; expected whole numbers {tuple(scores.shape[:2])}."
+            )
+        tags = tags.long().contiguous()
+        if serves(scores, self._tables(), self.backend):
+            try:
+                return compiled_chain.total(scores, self._tables(), sizes, tags).to(scores.dtype)
+            except UnfitError:  # what does not fit is found, and said, by the checks below
+                pass
+        self._check_lengths(scores, sizes)
+        self._check_tags(tags, sizes)
+        table = forbidding(self._tables())
         return chain.total(table, scores, sizes) - chain.path_score(table, scores, tags, sizes)
 
     def total(self, scores: Tensor, lengths: Tensor | Sequence[int] | None = None) -> Tensor:
         """The logarithm of the sum of exp(score) over all legal paths, [B]; -inf where none is."""
-        scores, sizes = self._checked(scores, lengths)
-        return chain.total(self._chain(), scores, sizes)
+        scores, sizes = self._shaped(scores, lengths)
+        self._check_lengths(scores, sizes)
+        return self._total(scores, sizes).to(scores.dtype)
 
     def decode(self, scores: Tensor, lengths: Tensor | Sequence[int] | None = None) -> Tensor:
         """The most probable path of each row, [B, T] (long); 0 past its length.
 
         Raises InputError where no path of a row's length is legal, or its scores are not numbers.
         """
-        scores, sizes = self._checked(scores, lengths)
-        tags, found = self._best(scores, sizes, 1)
-        self._check_legal(found[:, 0], sizes)
-        return tags[:, 0]
+        return self._best(*self._shaped(scores, lengths), 1)[0][:, 0]
 
+    @torch.no_grad()
     def best(self, scores: Tensor, lengths: Tensor | Sequence[int] | None = None, n: int = 5) -> tuple[Tensor, Tensor]:
         """The n most probable paths of each row, the best first.
 
@@ -125,10 +140,9 @@ class CRF(nn.Module):
         """
         if not isinstance(n, int) or isinstance(n, bool) or n < 1:
             raise InputError(f"n is {n!r}; expected a whole number >= 1.")
-        scores, sizes = self._checked(scores, lengths)
+        scores, sizes = self._shaped(scores, lengths)
         tags, found = self._best(scores, sizes, n)
-        self._check_legal(found[:, 0], sizes)
-        return tags, found - self.total(scores, sizes)[:, None]
+        return tags, (found - self._total(scores, sizes)[:, None]).to(scores.dtype)
 
     @torch.no_grad()
     def marginals(self, scores: Tensor, lengths: Tensor | Sequence[int] | None = None) -> Tensor:
@@ -136,23 +150,37 @@ class CRF(nn.Module):
 
         Raises InputError as `decode` does.
         """
-        scores, sizes = self._checked(scores, lengths)
-        self._check_legal(chain.total(self._chain(), scores, sizes), sizes)
-        return chain.marginals(self._chain(), scores, sizes)
+        scores, sizes = self._shaped(scores, lengths)
+        self._check_lengths(scores, sizes)
+        if serves(scores, self._tables(), self.backend):
+            found, total = compiled_chain.marginals(scores, self._tables(), sizes)
+        else:
+            table = forbidding(self._tables())
+            found, total = chain.marginals(table, scores, sizes), chain.total(table, scores, sizes)
+        self._check_found(total, sizes)
+        return found
+
+    def _total(self, scores: Tensor, lengths: Tensor) -> Tensor:
+        if serves(scores, self._tables(), self.backend):
+            return compiled_chain.total(scores, self._tables(), lengths)
+        return chain.total(forbidding(self._tables()), scores, lengths)
 
     @torch.no_grad()
     def _best(self, scores: Tensor, lengths: Tensor, n: int) -> tuple[Tensor, Tensor]:
-        return chain.best(self._chain(), scores, lengths, n)
+        """The n best paths, and their scores."""
+        self._check_lengths(scores, lengths)
+        if serves(scores, self._tables(), self.backend):
+            tags, found = compiled_best(scores.contiguous(), self._tables(), lengths, n)
+        else:
+            tags, found = chain.best(forbidding(self._tables()), scores, lengths, n)
+        self._check_found(found[:, 0], lengths)
+        return tags, found
 
-    def _chain(self) -> Chain:
-        return Chain(
-            self.transitions.masked_fill(~self.legal, -math.inf),
-            self.first.masked_fill(~self.starts, -math.inf),
-            self.last.masked_fill(~self.ends, -math.inf),
-        )
+    def _tables(self) -> Tables:
+        return Tables(self.transitions, self.first, self.last, self.legal, self.starts, self.ends)
 
-    def _checked(self, scores: Tensor, lengths: Tensor | Sequence[int] | None) -> tuple[Tensor, Tensor]:
-        """Scores of the parameters' dtype, and lengths as a tensor of whole numbers."""
+    def _shaped(self, scores: Tensor, lengths: Tensor | Sequence[int] | None) -> tuple[Tensor, Tensor]:
+        """Scores of the parameters' dtype, and lengths as whole numbers, whose range is not looked at yet."""
         if scores.dim() != 3 or scores.shape[2] != self.tags:
             raise InputError(f"scores has shape {tuple(scores.shape)}; expected [B, T, {self.tags}].")
         if not scores.is_floating_point():
@@ -166,27 +194,24 @@ class CRF(nn.Module):
             raise InputError(
                 f"lengths is {given.dtype} of shape {tuple(given.shape)}; expected {B} whole numbers, one for each row."
             )
-        if B and not 0 <= int(given.min()) <= int(given.max()) <= T:
-            raise InputError(
-                f"lengths are {int(given.min())}..{int(given.max())}; expected 0..{T}, the steps of scores."
-            )
-        return scores, given.long()
+        return scores, given.long().contiguous()
 
-    def _checked_tags(self, scores: Tensor, tags: Tensor, lengths: Tensor) -> Tensor:
-        if tags.shape != scores.shape[:2] or tags.is_floating_point():
+    @staticmethod
+    def _check_lengths(scores: Tensor, lengths: Tensor) -> None:
+        T = scores.shape[1]
+        if len(lengths) and not 0 <= int(lengths.min()) <= int(lengths.max()) <= T:
             raise InputError(
-                f"tags is {tags.dtype} of shape {tuple(tags.shape)}; expected whole numbers {tuple(scores.shape[:2])}."
+                f"lengths are {int(lengths.min())}..{int(lengths.max())}; expected 0..{T}, the steps of scores."
             )
+
+    def _check_tags(self, tags: Tensor, lengths: Tensor) -> None:
+        """Raise InputError for numbers that are no tags, or for the first row whose tags are not legal."""
+        if not tags.numel():
+            return
         inside = torch.arange(tags.shape[1], device=tags.device) < lengths[:, None]
-        path = torch.where(inside, tags, 0).long()
-        if path.numel() and not 0 <= int(path.min()) <= int(path.max()) < self.tags:
+        path = torch.where(inside, tags, 0)
+        if not 0 <= int(path.min()) <= int(path.max()) < self.tags:
             raise InputError(f"tags are {int(path.min())}..{int(path.max())}; expected 0..{self.tags - 1}.")
-        if path.numel():
-            self._check_path(path, inside, lengths)
-        return path
-
-    def _check_path(self, path: Tensor, inside: Tensor, lengths: Tensor) -> None:
-        """Raise InputError for the first row whose tags are not legal."""
         end = path.gather(1, (lengths - 1).clamp_min(0)[:, None])
         moves = self.legal[path[:, :-1], path[:, 1:]] | ~inside[:, 1:]
         fits = moves.all(1) & ((self.starts[path[:, 0]] & self.ends[end[:, 0]]) | (lengths == 0))
@@ -204,7 +229,7 @@ class CRF(nn.Module):
         raise InputError(f"row {row} of tags is not legal: {what}. Repair the tags, or allow it in legal/starts/ends.")
 
     @staticmethod
-    def _check_legal(found: Tensor, lengths: Tensor) -> None:
+    def _check_found(found: Tensor, lengths: Tensor) -> None:
         """Raise InputError where the best score or the sum over all paths is no number."""
         bad = (~torch.isfinite(found)).nonzero()
         if len(bad):
