@@ -94,8 +94,7 @@ def _fast(kind: str, tokens: int) -> Recipe:
 
 def kind_of(corpus: Corpus) -> str:
     """The kind of token that suits a text, said with its reason."""
-    looked = "\n".join(corpus.train)[:_LOOKED_AT] if len(corpus.train) > 1 else corpus.train[0][:_LOOKED_AT]
-    if f" {_UNKNOWN_WORD} " in looked:
+    if _marks_unknown(corpus):
         say(f"tokens: words, for the text has {_UNKNOWN_WORD} among its words")
         return "word"
     if corpus.characters < _LONG:
@@ -103,6 +102,12 @@ def kind_of(corpus: Corpus) -> str:
         return "char"
     say(f"tokens: pieces of words, for the text has {corpus.characters} characters")
     return "subword"
+
+
+def _marks_unknown(corpus: Corpus) -> bool:
+    """Whether rare words stand as <unk> in the text: somebody has cut it into tokens before."""
+    looked = "\n".join(corpus.train)[:_LOOKED_AT] if len(corpus.train) > 1 else corpus.train[0][:_LOOKED_AT]
+    return f" {_UNKNOWN_WORD} " in looked
 
 
 def vocabulary_of(config: LanguageModelConfig, corpus: Corpus, kind: str) -> Vocabulary:
@@ -113,7 +118,7 @@ def vocabulary_of(config: LanguageModelConfig, corpus: Corpus, kind: str) -> Voc
     size, cut = config.vocabulary_size, "words"
     if kind == "subword" and size is None:
         size = min(_SUBWORDS, max(corpus.characters // _CHARACTERS_A_SUBWORD, 100))
-    if kind == "word" and look_spaced(corpus.train):
+    if kind == "word" and (_marks_unknown(corpus) or look_spaced(corpus.train)):
         cut = "spaces"
     vocabulary = learn_vocabulary(kind, corpus.train, size=size, tokenise=cut)  # type: ignore[arg-type]
     say(f"vocabulary: {len(vocabulary)} {kind} tokens" + (", cut at spaces" if cut == "spaces" else ""))
