@@ -5,6 +5,7 @@ from gatework.nn.carried import detach, select
 from gatework.nn.characters import CharacterFeatures, CharacterOptions, Spelling
 from gatework.nn.conv import ConvRecurrent
 from gatework.nn.conv_drop_in import ConvGRU1d, ConvGRU2d, ConvGRU3d, ConvLSTM1d, ConvLSTM2d, ConvLSTM3d
+from gatework.nn.crf import CRF
 from gatework.nn.drop_in import GRU, LSTM, RNN
 from gatework.nn.dropout import LockedDropout
 from gatework.nn.embedding import WordEmbedding
@@ -16,6 +17,7 @@ from gatework.nn.recurrent import Recurrent
 from gatework.nn.self_attention import SelfAttention
 
 __all__ = [
+    "CRF",
     "GRU",
     "LSTM",
     "MLSTM",
