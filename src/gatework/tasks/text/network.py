@@ -120,7 +120,7 @@ def backbone(
         spelling = CharacterOptions(
             characters, settings.character_size, settings.character_filters, settings.character_widths
         )
-    transformer = transformer or opened(settings)
+    transformer = transformer or (opened(settings) if features is None else None)
     if transformer is not None:
         features = transformer.features(settings.fine_tune)
     both = getattr(settings, "bidirectional", False) if bidirectional is None else bidirectional
