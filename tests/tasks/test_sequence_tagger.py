@@ -161,7 +161,7 @@ def test_entities_come_back_in_the_scheme_of_the_data(tmp_path: Path):
     assert made.predict([TEXT])["tag"].tolist() == ["B-PER", "E-PER", "O", "O", "S-LOC", "O"]
 
 
-@pytest.mark.parametrize("settings", [{"inside": "BIO"}, {"crf": False}, {"members": 2, "max_epochs": 2}])
+@pytest.mark.parametrize("settings", [{"inside": "BIO"}, {"crf": False}, {"shape_size": 4}, {"members": 2, "max_epochs": 2}])
 def test_every_way_of_learning_finds_the_entities(settings: dict[str, Any], tmp_path: Path):
     made = quick(tmp_path, **settings).fit(tagged())
     assert made.evaluate(tagged(40, seed=1))["F1"] > 0.9
@@ -264,7 +264,7 @@ def test_language_models_read_the_words_too(kind: str, tmp_path: Path):
         str(LanguageModel(tokens=kind, direction=way, **sizes).fit(path).run_.path) for way in ("forward", "backward")
     ]
     made = quick(tmp_path, pretrained=runs, max_epochs=2).fit(tagged(60))
-    readers = made.nets_[0].backbone.features.readers
+    readers = made.nets_[0].backbone.features.language.readers
     assert [reader.reverse for reader in readers] == [False, True]
     sentences = [words for words, _ in tagged(6, seed=8)]
     answers = made.predict(sentences)
@@ -282,7 +282,7 @@ def test_a_language_model_is_trained_first(tmp_path: Path):
 
 def test_a_language_model_sees_what_stands_before_and_behind(tmp_path: Path):
     from gatework.data.text import learn_vocabulary
-    from gatework.tasks.text.language_features import Pieces
+    from gatework.tasks.text.side_features import Pieces
 
     pieces = Pieces.of(learn_vocabulary("char", ["ab cd"]), [["ab", "c"], []])
     batch = pieces.batch(torch.tensor([0]))

@@ -45,6 +45,9 @@ class TaggerNetwork(TwoWayNetwork):
         description="characters that a filter sees at once",
         json_schema_extra={"unit": "characters"},
     )
+    shape_size: int = Field(
+        default=0, ge=0, le=1024, description="numbers of a vector for each word's shape (Xx, dd-dd, XX-d); 0 = none"
+    )
 
 
 class TaggerTransfer(Transfer):

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from gatework.data.text import learn_vocabulary
 from gatework.data.wording import counted
-from gatework.errors import ConfigError
 from gatework.say import say
 from gatework.tasks.text.inputs import Inputs
 from gatework.tasks.text.lexicon import Lexicon, respelt
 from gatework.tasks.text.most_frequent import MostFrequent
+from gatework.tasks.text.shapes import shapes_of
 from gatework.tasks.text.tagged_set import TaggedSet
 from gatework.tasks.text.transfer import Origin
 
@@ -75,7 +75,8 @@ def learn(config: SequenceTaggerConfig, dataset: TaggedSet) -> Lexicon:
     )
     names = sorted({tag for own in every for tag in respelt(own, given, inside)})
     usual = MostFrequent.of(train.sentences, train.tags or [])
-    return Lexicon(inputs, tuple(names), given, inside, usual, _origin(config, dataset))
+    shapes = shapes_of(train.sentences) if config.model.shape_size else ()
+    return Lexicon(inputs, tuple(names), given, inside, usual, shapes, _origin(config, dataset))
 
 
 def _origin(config: SequenceTaggerConfig, dataset: TaggedSet) -> Origin | None:
@@ -83,8 +84,6 @@ def _origin(config: SequenceTaggerConfig, dataset: TaggedSet) -> Origin | None:
     transfer = config.transfer
     if not transfer.asked:
         return None
-    if config.model.transformer is not None:
-        raise ConfigError("both a transformer and a language model are named to begin from; expected one of them.")
     if transfer.pretrained:
         return Origin.open(transfer.pretrained, transfer)
     texts = dataset.texts

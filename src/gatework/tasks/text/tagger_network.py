@@ -14,8 +14,8 @@ from gatework.data.text.encoding import UNKNOWN
 from gatework.nn import Backbone
 from gatework.nn.crf import CRF
 from gatework.tasks.text.inputs import run
-from gatework.tasks.text.language_features import LanguageFeatures
 from gatework.tasks.text.lexicon import Lexicon
+from gatework.tasks.text.side_features import SideFeatures
 
 _IGNORED = -100  # torch's number of a target that does not count
 
@@ -56,18 +56,17 @@ class TaggerNet(nn.Module):
         if self.training and self.unknown and self.rare is not None:
             hidden = self.rare[ids] & (torch.rand(ids.shape, device=ids.device) < self.unknown)
             ids = ids.masked_fill(hidden, UNKNOWN)
-        context = batch if isinstance(self.backbone.features, LanguageFeatures) else None
+        context = batch if self.backbone.features is not None else None
         found: Tensor = self.scores(run(self.backbone, batch, ids, context)[0])
         return found
 
     def levels(self) -> list[nn.Module]:
-        """The modules from the bottom to the top, for learning rates that grow with height: language models, the rest.
-
-        Raises:
-            AttributeError: there are no language models.
-        """
-        below = cast(LanguageFeatures, self.backbone.features).levels()
-        return [*below, nn.ModuleList([*self.backbone.groups()[1:], self.scores, self.crf])]
+        """The modules from the bottom to the top, for rates of learning that grow: of language models, then the rest."""
+        features, rest = self.backbone.features, [*self.backbone.groups(), self.scores, self.crf]
+        if not isinstance(features, SideFeatures) or features.language is None:
+            return [nn.ModuleList(rest)]
+        others = [part for part in (features.shapes, features.transformer) if part is not None]
+        return [*features.language.levels(), nn.ModuleList([*others, *rest[1:]])]
 
 
 def tagger_loss(net: nn.Module, batch: dict[str, Tensor]) -> Tensor:

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from gatework.data.text import Buckets, Tagged
 from gatework.data.text.schemes import PLAIN
-from gatework.tasks.text.language_features import LanguageFeatures
 from gatework.tasks.text.lexicon import Lexicon
 from gatework.tasks.text.network import backbone, start_vectors
+from gatework.tasks.text.side_features import LanguageFeatures, SideFeatures
 from gatework.tasks.text.tag_decoding import best_tags
 from gatework.tasks.text.tag_scores import accuracy, span_f1
 from gatework.tasks.text.tagger_network import TaggerNet, tagger_loss
@@ -59,7 +59,7 @@ def tagging_problem(
     net = tagger(config, lexicon, once, start_vectors(config.model, lexicon.inputs.words.tokens))
     levels = None
     if lexicon.origin is not None:
-        for number, reader in enumerate(net.backbone.features.readers):  # type: ignore[arg-type, union-attr]
+        for number, reader in enumerate(net.backbone.features.language.readers):  # type: ignore[arg-type, union-attr]
             lexicon.origin.hand_over(reader, number, prepared)
         levels = groups(net.levels(), config.transfer.rate_factor, config.transfer.gradual)
     return Problem(
@@ -79,7 +79,18 @@ def tagger(
     config: SequenceTaggerConfig, lexicon: Lexicon, once: Tensor | None = None, vectors: Tensor | None = None
 ) -> TaggerNet:
     """An untrained network: `once` are the words [V] that occur once, `vectors` [V, E] where word vectors start."""
-    inputs, origin = lexicon.inputs, lexicon.origin
-    features = None if origin is None else LanguageFeatures([origin.reader(n) for n in range(len(origin.directions))])
-    body = backbone(config.model, *inputs.sizes(), vectors=vectors, transformer=inputs.transformer, features=features)
+    inputs, features = lexicon.inputs, _beside(config, lexicon)
+    body = backbone(config.model, *inputs.sizes(), vectors=vectors, features=features)
     return TaggerNet(body, lexicon, bool(config.crf), config.unknown, once)
+
+
+def _beside(config: SequenceTaggerConfig, lexicon: Lexicon) -> SideFeatures | None:
+    """What stands beside the word vectors, untrained; None for nothing."""
+    origin, transformer, shapes = lexicon.origin, lexicon.inputs.transformer, lexicon.shapes
+    if origin is None and transformer is None and not shapes:
+        return None
+    return SideFeatures(
+        (len(shapes) + 2, config.model.shape_size) if shapes else None,
+        transformer.features(config.model.fine_tune) if transformer else None,
+        LanguageFeatures([origin.reader(number) for number in range(len(origin.directions))]) if origin else None,
+    )
