@@ -94,7 +94,7 @@ class TextClassifier(Task):
         from gatework.tasks.text.classifier_choices import choose
 
         config = self.config_
-        classes = Classes.of(dataset.whole, config.kind, config.classes, config.columns.label_separator)
+        classes = Classes.of(dataset.given, config.kind, config.classes, config.columns.label_separator)
         self.fitted_, self.origin_ = choose(config, dataset, classes)
         self.baselines_ = Baselines.of(dataset.train, classes, config.training.seed)
         return self.fitted_.config

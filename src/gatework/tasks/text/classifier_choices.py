@@ -11,7 +11,7 @@ from gatework.errors import ConfigError
 from gatework.say import say
 from gatework.tasks.text.calibration import Calibration
 from gatework.tasks.text.classes import Classes
-from gatework.tasks.text.classifier_settings import Found, Tokenising
+from gatework.tasks.text.classifier_settings import ClassifierNetwork, Found, Tokenising
 from gatework.tasks.text.fitted_classifier import FittedClassifier
 from gatework.tasks.text.inputs import Inputs, learn_characters
 from gatework.tasks.text.network import opened
@@ -26,9 +26,11 @@ PERCENT = 10
 """Of the texts are held out where nothing else is said."""
 
 _SUBWORDS, _FEWEST_SUBWORDS, _CHARACTERS_A_SUBWORD = 8000, 100, 100
-_TEXTS = 100_000  # read in training, by which the epochs of small and large data are chosen
-_FEWEST, _MOST = 4, 30  # epochs
-_BATCH, _RATE = 32, 2e-3
+_WORDS = 30_000
+_TEXTS = 60_000  # read in training, by which the epochs of small and large data are chosen
+_FEWEST, _MOST = 4, 40  # epochs
+_LARGE = 20_000  # texts from which on fewer words are dropped
+_BATCH, _RATE, _TRANSFER_RATE = 32, 2e-3, 4e-3
 
 
 def choose(config: TextClassifierConfig, parts: Parts, classes: Classes) -> tuple[FittedClassifier, Origin | None]:
@@ -39,8 +41,7 @@ def choose(config: TextClassifierConfig, parts: Parts, classes: Classes) -> tupl
     if origin is not None:
         transfer = transfer.model_copy(update={"direction": origin.direction})
         model = model.model_copy(update=taken_over(model, origin.network))
-    if model.pooling == "auto":
-        model = model.model_copy(update={"pooling": "attention" if origin is None else "concat"})
+    model = _network(model, len(parts.train), origin is not None)
     characters = None
     if model.character_filters:
         characters = learn_characters([words.pieces(text) for text in parts.train.texts], model)
@@ -65,9 +66,21 @@ def choose(config: TextClassifierConfig, parts: Parts, classes: Classes) -> tupl
         Calibration.none(len(classes) if classes.several else 0),
         None if origin is None else origin.last_size,
         Found(parts.train.text_column, parts.train.label_column),
-        parts.seen,
+        parts.given.data_hash(),
     )
     return fitted, origin
+
+
+def _network(model: ClassifierNetwork, texts: int, transfer: bool) -> ClassifierNetwork:
+    """The network's settings: a network that begins from nothing is held back more than one that has read much."""
+    if transfer:
+        chosen: dict[str, Any] = {"input_dropout": 0.3, "output_dropout": 0.3, "word_dropout": 0.1}
+    else:
+        chosen = {"input_dropout": 0.5, "output_dropout": 0.5, "word_dropout": 0.5 if texts < _LARGE else 0.3}
+    update = {name: value for name, value in chosen.items() if getattr(model, name) is None}
+    if model.pooling == "auto":
+        update["pooling"] = "concat" if transfer else "attention"
+    return model.model_copy(update=update)
 
 
 def vocabulary(settings: Tokenising, texts: Sequence[str]) -> Vocabulary:
@@ -75,8 +88,17 @@ def vocabulary(settings: Tokenising, texts: Sequence[str]) -> Vocabulary:
     size = settings.vocabulary_size
     if settings.tokens == "subword" and size is None:
         size = min(_SUBWORDS, max(sum(map(len, texts)) // _CHARACTERS_A_SUBWORD, _FEWEST_SUBWORDS))
-    least = settings.least if settings.tokens == "word" else 1
-    return learn_vocabulary(settings.tokens, texts, size=size, least=least, lower=settings.lower)
+    word = settings.tokens == "word"
+    found = learn_vocabulary(
+        settings.tokens,
+        texts,
+        size=size or (_WORDS if word else None),
+        least=settings.least if word else 1,
+        lower=settings.lower,
+    )
+    if size is None and word and len(found) == _WORDS:
+        say(f"the {_WORDS} most frequent words are told apart, the others are one")
+    return found
 
 
 def _origin(config: TextClassifierConfig, parts: Parts) -> Origin | None:
@@ -94,7 +116,7 @@ def _training(config: TextClassifierConfig, texts: int) -> Training:
     """The loop's settings: epochs by the size of the data, and in transfer the slanted schedule."""
     training = config.training
     update: dict[str, Any] = {"batch_size": training.batch_size or _BATCH}
-    update["learning_rate"] = training.learning_rate or _RATE
+    update["learning_rate"] = training.learning_rate or (_TRANSFER_RATE if config.transfer.asked else _RATE)
     if training.max_epochs is None and training.max_steps is None:
         update["max_epochs"] = min(max(round(_TEXTS / texts), _FEWEST), _MOST)
     if config.transfer.asked and training.schedule == Training().schedule:

@@ -56,7 +56,10 @@ class Tokenising(BaseModel):
 
     tokens: Literal["word", "subword", "char"] = Field(default="word", description="what texts are cut into")
     vocabulary_size: int | None = Field(
-        default=None, ge=5, le=1_000_000, description="tokens at most, the most frequent; none = all, or chosen"
+        default=None,
+        ge=5,
+        le=1_000_000,
+        description="tokens at most, the most frequent; none = 30000 words, 8000 subwords",
     )
     least: int = Field(default=2, ge=1, description="times a token must occur to have a vector of its own")
     lower: bool = Field(default=True, description="read texts in small letters")
@@ -74,8 +77,15 @@ class ClassifierNetwork(TwoWayNetwork):
 
     hidden_size: int = Field(default=128, ge=1, le=8192, description="units of a recurrent layer and direction")
     embedding_size: int = Field(default=128, ge=1, le=8192, description="numbers of a token's vector")
-    input_dropout: float = Field(default=0.4, ge=0, lt=1, description="share of values dropped before the first layer")
-    output_dropout: float = Field(default=0.4, ge=0, lt=1, description="share of values dropped after the last layer")
+    input_dropout: float | None = Field(  # type: ignore[assignment]
+        default=None, ge=0, lt=1, description="share of values dropped before the first layer; none = chosen"
+    )
+    output_dropout: float | None = Field(  # type: ignore[assignment]
+        default=None, ge=0, lt=1, description="share of values dropped after the last layer; none = chosen"
+    )
+    word_dropout: float | None = Field(  # type: ignore[assignment]
+        default=None, ge=0, lt=1, description="share of the vocabulary dropped from each batch; none = chosen"
+    )
     pooling: Literal["auto", "attention", "mean", "max", "last", "concat"] = Field(
         default="auto",
         description="how words become one vector; concat = last, max and mean; auto = attention, concat with transfer",

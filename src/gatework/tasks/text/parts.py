@@ -19,13 +19,13 @@ class Parts:
         train: labelled texts to train on.
         held: labelled texts to stop early, calibrate and score with; None where nothing is held out.
         unlabelled: further texts, for a language model.
-        seen: hash of the labelled data as they were given.
+        given: the labelled data as they were given, without validation data.
     """
 
     train: Documents
     held: Documents | None
     unlabelled: Sequence[str]
-    seen: str
+    given: Documents
 
     @classmethod
     def of(
@@ -33,7 +33,7 @@ class Parts:
     ) -> Parts:
         """The data with their validation data, or with `percent` of them held out where there are none."""
         train, held = (data, validation) if validation is not None else divide(data, percent, seed)
-        return cls(train, held, unlabelled, data.data_hash())
+        return cls(train, held, unlabelled, data)
 
     @property
     def whole(self) -> Documents:
@@ -51,7 +51,7 @@ class Parts:
 
     def data_hash(self) -> str:
         """Of every text and label, and which part it is in."""
-        digest = hashlib.sha256(f"{self.seen} {self.train.data_hash()}".encode())
+        digest = hashlib.sha256(f"{self.given.data_hash()} {self.train.data_hash()}".encode())
         digest.update(self.held.data_hash().encode() if self.held is not None else b"-")
         for text in self.unlabelled:
             data = text.encode("utf-8", "surrogatepass")

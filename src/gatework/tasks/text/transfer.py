@@ -32,9 +32,7 @@ Direction = Literal["forward", "backward"]
 SAME = "same"
 """`pretrain` for the texts of the training part themselves."""
 
-_CHARACTERS_A_TOKEN = {"char": 1, "subword": 4, "word": 5}  # about; the recipe looks at the order of size alone
 _THAWED = 0.5  # share of the run after which nothing is frozen any more
-_FURTHER_EPOCHS, _FURTHER_RATE = 3, 0.3  # of a language model that is trained further on the texts of the data
 _SHARE = 2.0  # of a time limit, beside a member's training
 
 
@@ -111,10 +109,10 @@ class Origin:
             texts: to train on.
             held: whether there are texts to validate on.
         """
-        tokens = sum(map(len, texts)) // _CHARACTERS_A_TOKEN[vocabulary.kind]
-        directions = transfer.directions
-        language = language_settings(own, transfer, directions[0], vocabulary.kind, tokens, held)
-        return cls(vocabulary, language, directions)
+        from gatework.tasks.text.pretraining import language_settings
+
+        language = language_settings(own, transfer, vocabulary, texts, held)
+        return cls(vocabulary, language, transfer.directions)
 
     @classmethod
     def open(cls, runs: Sequence[str], transfer: Transfer) -> Origin:
@@ -125,6 +123,7 @@ class Origin:
             ConfigError: they do not go together.
         """
         from gatework.tasks import load
+        from gatework.tasks.text.pretraining import further
 
         models: list[Any] = [load(run) for run in runs]
         for run, model in zip(runs, models, strict=True):
@@ -143,7 +142,7 @@ class Origin:
         say(f"begun from {', '.join(runs)}: vocabulary of {len(first.vocabulary_)} and network taken over")
         return cls(
             first.vocabulary_,
-            _further(first.config_, transfer),
+            further(first.config_, transfer),
             tuple(directions[number] for number in order),
             [models[number].nets_[0].backbone.state_dict() for number in order],
         )
@@ -234,44 +233,6 @@ def taken_over(own: TextNetwork, network: TextNetwork) -> dict[str, Any]:
     """The settings of `own` that a language model's `network` decides: everything but dropouts."""
     kept = {name for name in type(own).model_fields if "drop" in name or name in ("zoneout", "vectors")}
     return {name: getattr(network, name) for name in type(network).model_fields if name not in kept}
-
-
-def language_settings(
-    own: TextNetwork, transfer: Transfer, direction: Direction, kind: str, tokens: int, held: bool
-) -> LanguageModelConfig:
-    """Settings of a language model that is trained first, every one decided.
-
-    Args:
-        own: the network that will take its weights: its cell, and its sizes where they are not the usual ones.
-        transfer: says how long to train.
-        direction: of reading.
-        kind: of the vocabulary.
-        tokens: of the text.
-        held: whether a part is held out.
-    """
-    from gatework.tasks.language_model import LanguageModelConfig
-    from gatework.tasks.text.language_recipe import choose
-    from gatework.tasks.text.language_settings import LanguageNetwork, LanguageTraining
-
-    usual = type(own)()
-    names = ("cell", "hidden_size", "num_layers", "embedding_size", "attention_under", "attention_over", "heads")
-    given = {name: getattr(own, name) for name in names if getattr(own, name) != getattr(usual, name)}
-    training = LanguageTraining(max_epochs=transfer.pretrain_epochs)
-    model = LanguageNetwork(**given)
-    config = LanguageModelConfig(tokens=kind, direction=direction, model=model, training=training)  # type: ignore[arg-type]
-    return choose(config, kind, tokens, held)
-
-
-def _further(language: LanguageModelConfig, transfer: Transfer) -> LanguageModelConfig:
-    """Settings to train a finished language model further: its own, for fewer epochs at a lower rate."""
-    rate = language.training.learning_rate
-    update = {
-        "max_epochs": transfer.pretrain_epochs or _FURTHER_EPOCHS,
-        "max_steps": None,
-        "schedule": "slanted",
-        "learning_rate": rate if rate == "auto" or rate is None else _FURTHER_RATE * rate,
-    }
-    return language.model_copy(update={"training": language.training.model_copy(update=update)})
 
 
 def groups(levels: Sequence[nn.Module], factor: float, gradual: bool) -> list[Group]:
