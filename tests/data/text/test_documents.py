@@ -135,6 +135,15 @@ def test_quotes_between_tabs_belong_to_the_text_unless_they_keep_to_the_rules_of
     assert kept.texts == ['a "b"\tc', "no"]
 
 
+def test_a_header_of_other_names_is_said_and_a_line_whose_fields_come_again_is_none(tmp_path):
+    with recording() as lines:
+        guessed = read_documents(write(tmp_path, "a.csv", "opinion,told\npro,x y\ncontra,z\n"))
+        headless = read_documents(write(tmp_path, "b.csv", "pro,x y\ncontra,z\npro,u\n"))
+    assert (guessed.text_column, len(guessed), len(headless)) == ("opinion", 2, 3)
+    assert "a.csv: the first line is taken for a header: opinion, told" in lines
+    assert "b.csv has no header line; its columns are called column1, column2" in lines
+
+
 def test_words_like_na_and_null_are_text(tmp_path):
     documents = read_documents(write(tmp_path, "a.csv", "text,label\nNA,null\nnan,None\n"))
     assert documents.texts == ["NA", "nan"]
@@ -156,9 +165,10 @@ BAD = {
         {"text": ["a", " ", "b", ""], "label": [0, 1, 0, 1]}, {}, r"2 texts of 4 are empty: data row 2, data row 4\.",
     ),
     "missing label": ({"text": ["a", "b"], "label": ["x", None]}, {}, r"no label in row 2\. Expected a label"),
-    "one class": ({"text": ["a", "b"], "label": ["x", "x"]}, {}, r"one class only, 'x'\. Expected 2 or more classes"),
+    "one class": (FRAME.head(1), {}, r"one class only, 'good', in 1 text\. Expected 2 or more classes"),
     "no label column": ({"text": ["a", "b"]}, {}, r"no other column\. Expected a column of labels; add it, or name"),
     "wrong column": (FRAME, {"label_column": "lable"}, r"label_column='lable', but data has .* Did you mean 'label'\?"),
+    "one column twice": (FRAME, {"text_column": 1, "label_column": 1}, r"column 'text' is named as text and as label"),
     "wrong number": (FRAME, {"text_column": 3}, r"text_column=3, but data has no such column"),
     "numbers as text": (FRAME.assign(text=[1, 2, 3]), {}, r"row 1 of data holds int '1' in column 'text'"),
     "no rows": (FRAME.head(0), {}, r"the columns 'text', 'label' but no rows"),
@@ -190,6 +200,7 @@ BAD_FILES = {
     "cut.csv.xz": (lzma.compress(table().encode() * 99)[:-30], r"is not a whole xz file"),
     "plain.csv.xz": (table().encode(), r"is not a whole xz file"),
     "a.jsonl": (b'{"text": "a", "label": "b"}\n["a"]\n', r'line 2 of .* is no.* JSON object.*\{"text": "...", "label"'),
+    "whole.json": (b'[{"text": "a"}]', r"line 1 of .*whole\.json is not a JSON object"),
     "b.jsonl": (b"\n", r"b\.jsonl is empty"),
 }  # fmt: skip
 

@@ -15,7 +15,7 @@ SENTENCES = [["Ada", "Byron", "ran"], ["in", "Oslo"]]
 TAGS = [["B-PER", "I-PER", "O"], ["O", "B-LOC"]]
 COLUMNS = "Ada\tB-PER\nByron\tI-PER\nran\tO\n\nin\tO\nOslo\tB-LOC\n"
 ROWS = {"tokens": [" ".join(s) for s in SENTENCES], "tags": [" ".join(t) for t in TAGS]}
-LONG = {"sentence": [1, 1, 1, 2, 2], "token": sum(SENTENCES, []), "tag": sum(TAGS, [])}
+LONG = {"sentence": [1, 1, 1, 2, 2], "token": [*SENTENCES[0], *SENTENCES[1]], "tag": [*TAGS[0], *TAGS[1]]}
 CONLLU = (
     "# sent_id = 1\n# text = Ada ran\n1-2\tAdaran\t_\t_\t_\t_\t_\t_\t_\t_\n"
     "1\tAda\tAda\tPROPN\tNNP\t_\t2\tnsubj\t_\t_\n2\tran\trun\tVERB\tVBD\t_\t0\troot\t_\t_\n"
@@ -65,7 +65,7 @@ def same(tagged: Tagged):
 def test_files_of_every_kind(tmp_path, name, content):
     tagged = read_tagged(write(tmp_path, name, content))
     same(tagged)
-    assert all(place.startswith(("line", name)) for place in tagged.places)
+    assert all(place.startswith(f"{name} line ") for place in tagged.places)
 
 
 def test_frames_lists_and_what_was_read_already():
@@ -154,6 +154,7 @@ def test_texts_and_token_lists_without_tags():
 SPAN = '{"text": "Ada ran", "spans": [%s]}\n'
 BAD = {
     "ragged.conll": ("a\tO\nb\tO\nc\n\nd\tO\n", r"line 3 of .*ragged\.conll has 1 field, 'c'; most lines have 2"),
+    "tag.tsv": ("a\tO\nb\t\n", r"line 2 of .*tag\.tsv has no tag"),
     "one.conll": ("a\n\nb\n", r"has one column\. Expected a token and its tag"),
     "empty.conll": ("", r"holds no text \(0 bytes\)"),
     "unequal.csv": ("tokens,tags\na b,O\n", r"unequal\.csv line 2 has 2 tokens but 1 tags, tokens 'a b'"),

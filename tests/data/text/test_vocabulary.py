@@ -17,8 +17,7 @@ from gatework.say import quiet, recording
 CORPUS = synthetic_corpus(sentences=300)
 KINDS = [("char", "words"), ("word", "words"), ("word", "spaces"), ("subword", "words")]
 ANY_TEXT = st.text(
-    st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from(" \n\t.,!?'’nta</>br-éज\u200d日ก:)0")),
-    max_size=60,
+    st.characters(exclude_categories=["Cs"]) | st.sampled_from(" \n\t.,!?'\u2019nta</>br-éज\u200d日ก:)0"), max_size=60
 )
 
 
@@ -33,13 +32,13 @@ def vocabulary(request) -> Vocabulary:
     ("text", "expected"),
     [
         ("It isn't 3.14, is it?!", "It is n't 3.14 , is it ? !"),
-        ("DON'T can't won’t n't it's we'll", "DO N'T ca n't wo n’t n't it 's we 'll"),
+        ("DON'T can't won\u2019t n't it's we'll", "DO N'T ca n't wo n\u2019t n't it 's we 'll"),
         ("wo n't sit still .", "wo n't sit still ."),
         ("well-known at 10:30 for 1,000.", "well - known at 10:30 for 1,000 ."),
         ("so ... good!!! :-) <br/>x <unk>", "so ... good !!! :-) <br/> x <unk>"),
         ("हिन्दी में", "हिन्दी में"),
         ("日本語です。", "日 本 語 で す 。"),
-        ("naïve cafe\u0301 о́хотно", "naïve cafe\u0301 о́хотно"),
+        ("naïve cafe\u0301 ещё", "naïve cafe\u0301 ещё"),
         ("مرحبا بالعالم", "مرحبا بالعالم"),
         (" \n\t ", ""),
     ],

@@ -85,7 +85,7 @@ def open_columns(source: Any, known: Iterable[str], example: str, argument: str 
         return _of_frame(source, argument)
     path = Path(source)
     kind = ending(path)
-    if kind in LINE_ENDINGS:
+    if kind in (*LINE_ENDINGS, ".json"):
         with named_errors(path):
             rows = list(json_rows(path, example))
         if not rows:

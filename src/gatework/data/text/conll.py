@@ -86,8 +86,12 @@ def read_conll(
                 tags.append([])
                 places.append(f"{path.name} line {number}")
                 fresh = False
-            sentences[-1].append(fields[token].strip())
-            tags[-1].append(fields[tag].strip())
+            word, name = fields[token].strip(), fields[tag].strip()
+            if not word or not name:
+                missing = "tag" if word else "token"
+                raise InputError(f"line {number} of {path} has no {missing}: {line!r}. Expected both; mend it.")
+            sentences[-1].append(word)
+            tags[-1].append(name)
     if not sentences:
         raise InputError(f"{path} holds no sentence. Expected a token and its tag a line; check how it was written.")
     return sentences, tags if labelled else None, places

@@ -58,6 +58,8 @@ def read_delimited(path: Path, known: frozenset[str], separator: str | None = No
         unit = "line" if straight else "row"
     if not headed:
         say(f"{path.name} has no header line; its columns are called {listed(list(columns))}")
+    elif known.isdisjoint(name.casefold() for name in columns):
+        say(f"{path.name}: the first line is taken for a header: {listed(list(columns))}")
     if not columns or not len(numbers):
         raise InputError(f"{path} has a header line but no rows ({listed(list(columns))}). Expected rows; add them.")
     return columns, numbers, unit

@@ -164,6 +164,8 @@ def _of_columns(
 ) -> Documents:
     text_name = None if text is None else columns.named(text, "text_column")
     label_name = None if label is None or not labelled else columns.named(label, "label_column")
+    if text_name is not None and text_name == label_name:
+        raise InputError(f"column {text_name!r} is named as text and as label. Expected two columns; name another one.")
     if text_name is None:
         text_name = _find_text(columns, label_name)
     if labelled and label_name is None:

@@ -51,9 +51,9 @@ def check_classes(labels: Sequence[Label], least: int) -> None:
     """InputError where there are fewer classes than `least`; says how many there are."""
     counts = Counter(label for row in labels for label in row)
     if len(counts) < least:
-        held = f"one class only, {next(iter(counts))!r}" if counts else "no label at all"
+        held = f"one class only, {next(iter(counts))!r}," if counts else "no label at all"
         raise InputError(
-            f"the {counted(len(labels), 'text')} have {held}. Expected {least} or more classes; add texts of "
+            f"there is {held} in {counted(len(labels), 'text')}. Expected {least} or more classes; add texts of "
             "another class, or name the right column by label_column=."
         )
     shown = listed([f"{name} ({count})" for name, count in counts.most_common(8)], 8)

@@ -95,13 +95,13 @@ def _of_token_rows(columns: Columns, token: str, tag: str | None, grouping: str)
         values.append(values[-1] if values and (cell is None or cell == "") else cell)
     sentences: list[list[str]] = []
     tags: list[list[str]] | None = None if tag is None else []
-    places: list[str] = []
+    places, every = [], columns.places
     for _, group in groupby(range(len(values)), key=lambda row: values[row]):
         rows = list(group)
         sentences.append([_one(columns, row, token) for row in rows])
         if tags is not None and tag is not None:
             tags.append([_one(columns, row, tag) for row in rows])
-        places.append(columns.at(rows[:1]) + f" of {columns.name}")
+        places.append(every[rows[0]])
     return sentences, tags, places
 
 

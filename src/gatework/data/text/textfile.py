@@ -27,7 +27,7 @@ def read_text(path: Path) -> str:
         if not data.strip():
             held = "white space only" if data else "no text (0 bytes)"
             raise InputError(f"{path} holds {held}. Expected text; check how it was written.")
-        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or data.count(b"\0") > len(data) // 100:
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or data.count(b"\0") > len(data) // 10:
             raise InputError(f"{path} is not UTF-8 text: it looks like UTF-16 or a binary file. Save it as UTF-8.")
         text = data.decode("utf-8-sig")
     if "\0" in text:
