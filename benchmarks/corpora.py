@@ -43,8 +43,10 @@ def trec() -> Parts:
 
 
 def imdb() -> Parts:
-    """Reviews with their sentiment, 25,000 and the 5,000 of the test part that the file holds."""
+    """Reviews with their sentiment, 25,000 and the 5,000 of the test part that the file holds; without `<br />`."""
     train, test = (_table(f"imdb/{part}.tsv.xz", header=0)[["text", "label"]] for part in ("train", "test_5000"))
+    for frame in (train, test):
+        frame["text"] = frame["text"].str.replace("<br />", " ", regex=False)
     return Parts(train, None, test)
 
 

@@ -48,8 +48,8 @@ class Protocol:
 
 
 PROTOCOLS = {
-    "sst2": Protocol(TextClassifier, corpora.sst2, "accuracy", others={UNTUNED: 0.790}),
-    "trec": Protocol(TextClassifier, corpora.trec, "accuracy", others={UNTUNED: 0.854}),
+    "sst2": Protocol(TextClassifier, corpora.sst2, "accuracy", {"members": 5}, {UNTUNED: 0.790}),
+    "trec": Protocol(TextClassifier, corpora.trec, "accuracy", {"members": 5}, {UNTUNED: 0.854}),
     "imdb": Protocol(TextClassifier, corpora.imdb, "accuracy", others={"plain LSTM": 0.865}),
     "imdb-transfer": Protocol(
         TextClassifier,
@@ -58,18 +58,23 @@ PROTOCOLS = {
         {"pretrain": "same"},
         {"ULMFiT": 0.954, "ULMFiT, re-implemented": 0.921},
     ),
-    "ewt": Protocol(SequenceTagger, corpora.ewt, "accuracy", others={UNTUNED: 0.923}),
+    "ewt": Protocol(SequenceTagger, corpora.ewt, "accuracy", {"members": 2}, {UNTUNED: 0.923}),
     "ncbi": Protocol(
         SequenceTagger,
         corpora.ncbi,
         "F1",
-        others={UNTUNED: 0.811, "C-BiLSTM-CRF with vectors": 0.802, "SBLC with vectors": 0.862},
+        {"members": 3},
+        {UNTUNED: 0.811, "C-BiLSTM-CRF with vectors": 0.802, "SBLC with vectors": 0.862},
     ),
     "snips-slots": Protocol(
-        SequenceTagger, corpora.snips_slots, "F1", others={UNTUNED: 0.874, "slot-gated": 0.888, "SF-ID": 0.922}
+        SequenceTagger,
+        corpora.snips_slots,
+        "F1",
+        {"members": 2},
+        {UNTUNED: 0.874, "slot-gated": 0.888, "SF-ID": 0.922},
     ),
     "snips-intent": Protocol(
-        TextClassifier, corpora.snips_intent, "accuracy", others={"slot-gated": 0.970, "SF-ID": 0.974}
+        TextClassifier, corpora.snips_intent, "accuracy", {"members": 3}, {"slot-gated": 0.970, "SF-ID": 0.974}
     ),
 }
 
