@@ -105,6 +105,18 @@ def _subwords(known=[]):  # noqa: B006 - learned once
     return known[0]
 
 
+@pytest.mark.parametrize(("kind", "tokenise"), KINDS)
+def test_pieces_of_lower_case_keep_their_own_letters(kind, tokenise):
+    """Letters whose small form has another number of bytes, or of characters, among them."""
+    with quiet():
+        vocabulary = learn_vocabulary(kind, [CORPUS], size=1100, lower=True, tokenise=tokenise)
+    text = "THE Baker \u2c6f\u0130\u03a3 \u1e9e :D IT'S"
+    pieces = vocabulary.pieces(text)
+    assert "".join(pieces) == text
+    assert len(pieces) == len(vocabulary.encode(text))
+    assert vocabulary.encode("THE") == vocabulary.encode("the")
+
+
 def test_many_texts_as_one(vocabulary):
     texts = [*CORPUS.split("\n")[:20], "", "zebra \u4e00"]
     tokens = vocabulary.encode_all(texts)

@@ -76,7 +76,7 @@ class Subwords(Vocabulary):
             for i, surface in zip(ids, surfaces, strict=True):
                 stop = start + len(surface)
                 if self._processor.is_byte(i):
-                    left = left - 1 if left else len(line[start].encode("utf-8", "surrogatepass")) - 1
+                    left = left - 1 if left else len(lowered[start].encode("utf-8", "surrogatepass")) - 1
                     stop = start + (left == 0)
                 found.append(line[max(start, 0) : max(stop, 0)])
                 start = stop
