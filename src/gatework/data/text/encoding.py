@@ -78,16 +78,15 @@ class Tokens:
 
     def select(self, numbers: Tensor) -> Tokens:
         """The lists of `numbers`, in that order."""
-        starts, lengths = self.offsets[numbers], self.lengths[numbers]
-        offsets = torch.cat([torch.zeros(1, dtype=torch.long), lengths.cumsum(0)])
-        places = torch.arange(int(offsets[-1])) + torch.repeat_interleave(starts - offsets[:-1], lengths)
-        return Tokens(self.flat[places], offsets)
+        return self._runs(self.offsets[numbers], self.lengths[numbers])
 
     def cut(self, most: int) -> Tokens:
         """The first `most` ids of each list."""
-        lengths = self.lengths.clamp(max=most)
+        return self._runs(self.offsets[:-1], self.lengths.clamp(max=most))
+
+    def _runs(self, starts: Tensor, lengths: Tensor) -> Tokens:
         offsets = torch.cat([torch.zeros(1, dtype=torch.long), lengths.cumsum(0)])
-        places = torch.arange(int(offsets[-1])) + torch.repeat_interleave(self.offsets[:-1] - offsets[:-1], lengths)
+        places = torch.arange(int(offsets[-1])) + torch.repeat_interleave(starts - offsets[:-1], lengths)
         return Tokens(self.flat[places], offsets)
 
     def stream(self, end: int | None = END) -> Tensor:
