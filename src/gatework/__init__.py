@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from gatework.compiler import explain as explain
     from gatework.tasks import load as load
     from gatework.tasks.forecaster import Forecaster as Forecaster
+    from gatework.tasks.language_model import LanguageModel as LanguageModel
+    from gatework.tasks.sequence_tagger import SequenceTagger as SequenceTagger
+    from gatework.tasks.text_classifier import TextClassifier as TextClassifier
 
 __version__ = "0.1.0"
 

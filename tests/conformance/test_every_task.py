@@ -111,6 +111,8 @@ def test_loaded_predicts_as_fitted(fitted, name: str):
 @pytest.mark.parametrize("name", TASKS)
 def test_a_frame_predicts_as_its_file(fitted, name: str):
     here = fitted(name)
+    if here.file.suffix == ".txt":
+        pytest.skip("a .txt file is one text, a frame one a row")
     same(here.model.predict(here.sample), here.model.predict(here.file), 1e-6)  # numbers pass through text
 
 

@@ -150,5 +150,15 @@ def test_core_install_is_enough_for_cells_layers_and_their_verbs():
 
 BEYOND_CORE = {
     *("lightning_fabric", "matplotlib", "narwhals", "pandas", "polars", "pyarrow", "pydantic", "rich", "safetensors"),
-    *("onnx", "onnxruntime", "scipy", "sklearn", "statsmodels", "torchrecurrent", "yaml"),
+    *(
+        "onnx",
+        "onnxruntime",
+        "scipy",
+        "sentencepiece",
+        "sklearn",
+        "statsmodels",
+        "torchrecurrent",
+        "transformers",
+        "yaml",
+    ),
 }

@@ -14,7 +14,7 @@ from gatework.data.packing import ending
 from gatework.data.text.columns import TABLE_ENDINGS, Columns, open_columns
 from gatework.data.text.folders import class_folders, text_files
 from gatework.data.text.labels import Label, check_classes, labels_of
-from gatework.data.text.textfile import read_text
+from gatework.data.text.textfile import is_text, read_text
 from gatework.data.wording import counted, listed, quoted
 from gatework.errors import InputError
 from gatework.say import say
@@ -82,7 +82,8 @@ def read_documents(
     Args:
         source: pandas, polars or arrow frame; path of a .csv, .tsv, .jsonl (each also .gz or .xz) or .parquet table;
             folder whose sub-folders are the classes, or of .txt files (unlabelled); .txt file with a text a line
-            (unlabelled, or with a label and a tab before each); list of texts (unlabelled) or of (text, label) pairs.
+            (unlabelled, or with a label and a tab before each); list of texts (unlabelled) or of (text, label) pairs;
+            unlabelled also a text of several words itself.
         text_column: name of the column, or its number from 1.
         label_column: the same.
         labelled: whether labels are read.
@@ -93,6 +94,8 @@ def read_documents(
     Raises:
         InputError: the data cannot be used; the message names the rows and how to mend it.
     """
+    if not labelled and is_text(source):
+        source = [source]
     if isinstance(source, Documents):
         documents = source if labelled else replace(source, labels=None)
         if labelled and source.labels is None:

@@ -12,7 +12,7 @@ from gatework.data.packing import ending
 from gatework.data.text.columns import TABLE_ENDINGS
 from gatework.data.text.conll import Kept, is_column_file, read_conll
 from gatework.data.text.tagged_table import read_table
-from gatework.data.text.textfile import read_text
+from gatework.data.text.textfile import is_text, read_text
 from gatework.data.text.tokenise import words
 from gatework.errors import InputError
 
@@ -70,7 +70,8 @@ def read_tagged(
             column `sentence` that tells sentences apart;
             JSON lines with `text` and `spans`, [{"start": 0, "end": 4, "label": "PER"}], in characters: each token that
             a span touches is part of it, tags are BIO;
-            list of (tokens, tags) pairs; without tags also list of token lists or of texts, .txt with a text a line.
+            list of (tokens, tags) pairs; without tags also list of token lists or of texts, .txt with a text a line, or
+            a text of several words itself.
         token_column: name of the column of tokens, or its number from 1 (default: known by its name, else the first).
         tag_column: the same for the tags (default: known by its name, else the last).
         labelled: whether tags are read.
@@ -81,6 +82,8 @@ def read_tagged(
         InputError: the data cannot be used, tokens and tags are not equally many among it; the message names the
             place and how to mend it.
     """
+    if not labelled and is_text(source):
+        source = [source]
     if isinstance(source, Tagged):
         if labelled and source.tags is None:
             raise InputError(f"{argument} holds sentences without tags. Expected a tag for each token.")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import codecs
+import re
 from pathlib import Path
 
 from gatework.data.packing import named_errors, open_packed
 from gatework.data.wording import counted
 from gatework.errors import InputError
 from gatework.say import say
+
+_FILE = re.compile(r"[/\\]\S*$|\.[A-Za-z]\w{0,7}(\.gz|\.xz)?$")  # the last word names a folder, or ends like a file
+_LONGEST_PATH = 1024  # characters; a longer string is no path, and systems refuse to look for one
 
 
 def read_text(path: Path) -> str:
@@ -34,3 +38,10 @@ def read_text(path: Path) -> str:
         say(f"{path.name}: {counted(text.count(chr(0)), 'NUL character')} left out")
         text = text.replace("\0", "")
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def is_text(source: object) -> bool:
+    """Whether a string is a text itself rather than a path: several words or lines, not ending like a file's name."""
+    if not isinstance(source, str) or len(source.split()) < 2 or _FILE.search(source):
+        return False
+    return len(source) >= _LONGEST_PATH or not Path(source).exists()
