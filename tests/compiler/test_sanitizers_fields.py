@@ -1,4 +1,4 @@
-"""The C++ of fields, of our own convolution and of chains under AddressSanitizer and UndefinedBehaviorSanitizer."""
+"""The C++ of fields, of our own convolution, of chains and of words under the address and behaviour sanitizers."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.compiler.test_sanitizers import runtime
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("module", ["sanitized_fields", "sanitized_chains"])
-def test_field_and_chain_kernels_are_clean(tmp_path: Path, root: Path, module: str):
+@pytest.mark.parametrize("module", ["sanitized_fields", "sanitized_chains", "sanitized_words"])
+def test_kernels_without_a_layer_of_one_cell_are_clean(tmp_path: Path, root: Path, module: str):
     environment = {
         **os.environ,
         "LD_PRELOAD": f"{runtime('libasan.so')} {runtime('libubsan.so')}",
