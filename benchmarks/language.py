@@ -93,8 +93,14 @@ PROTOCOLS = {
         war_and_peace,
         NATS,
         {
-            **{"tokens": "char", "hidden_size": 128, "num_layers": 1, "output_dropout": 0.0, "weight_decay": 0.0},
-            **{"learning_rate": 0.01, "max_epochs": 25, "patience": 0},  # far too small to learn by heart
+            "tokens": "char",
+            "hidden_size": 128,
+            "num_layers": 1,
+            "output_dropout": 0.0,
+            "weight_decay": 0.0,
+            "learning_rate": 0.01,
+            "max_epochs": 25,
+            "patience": 0,  # far too small to learn by heart
         },
         {"Karpathy et al. 2015, 1 layer of 128": 1.277},
     ),
