@@ -161,7 +161,7 @@ def test_entities_come_back_in_the_scheme_of_the_data(tmp_path: Path):
     assert made.predict([TEXT])["tag"].tolist() == ["B-PER", "E-PER", "O", "O", "S-LOC", "O"]
 
 
-@pytest.mark.parametrize("settings", [{"inside": "BIO"}, {"crf": False}, {"shape_size": 4}, {"members": 2, "max_epochs": 2}])
+@pytest.mark.parametrize("settings", [{"inside": "BIO"}, {"crf": False}, {"mark_size": 0}, {"members": 2, "max_epochs": 2}])
 def test_every_way_of_learning_finds_the_entities(settings: dict[str, Any], tmp_path: Path):
     made = quick(tmp_path, **settings).fit(tagged())
     assert made.evaluate(tagged(40, seed=1))["F1"] > 0.9

@@ -12,7 +12,7 @@ from gatework.errors import InputError
 from gatework.say import say
 from gatework.tasks.base import Task, TaskConfig
 from gatework.tasks.text.network import TwoWayNetwork
-from gatework.tasks.text.tag_settings import TagSettings
+from gatework.tasks.text.tag_settings import PERCENT, TagSettings
 from gatework.tasks.text.transfer import Transfer
 from gatework.train.settings import Training
 
@@ -34,7 +34,12 @@ class TaggerNetwork(TwoWayNetwork):
 
     hidden_size: int = Field(default=128, ge=1, le=8192, description="units of a recurrent layer and direction")
     embedding_size: int = Field(default=100, ge=1, le=8192, description="numbers of a token's vector")
-    input_dropout: float = Field(default=0.3, ge=0, lt=1, description="share of values dropped before the first layer")
+    input_dropout: float | None = Field(  # type: ignore[assignment]
+        default=None, ge=0, lt=1, description="share of values dropped before the first layer; none = chosen"
+    )
+    word_dropout: float | None = Field(  # type: ignore[assignment]
+        default=None, ge=0, lt=1, description="share of the vocabulary dropped from each batch; none = chosen"
+    )
     output_dropout: float = Field(default=0.5, ge=0, lt=1, description="share of values dropped after the last layer")
     character_filters: int = Field(
         default=20, ge=0, le=4096, description="numbers read from each word's spelling, for each width; 0 = none"
@@ -45,8 +50,12 @@ class TaggerNetwork(TwoWayNetwork):
         description="characters that a filter sees at once",
         json_schema_extra={"unit": "characters"},
     )
-    shape_size: int = Field(
-        default=0, ge=0, le=1024, description="numbers of a vector for each word's shape (Xx, dd-dd, XX-d); 0 = none"
+    mark_size: int | None = Field(
+        default=None,
+        ge=0,
+        le=1024,
+        description="numbers of a vector for each mark of a word: its shape (XX-d), its first and last 2, 3 and 4 "
+        "letters; 0 = not read, none = chosen",
     )
 
 
@@ -64,8 +73,11 @@ class SequenceTaggerConfig(TaskConfig):
     crf: bool | Literal["auto"] = Field(
         default="auto", description="learn how tags follow each other (CRF); auto = where tags spell entities"
     )
-    unknown: float = Field(
-        default=0.3, ge=0, le=1, description="probability that training reads a word seen once as an unknown one"
+    unknown: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="probability that training reads a word seen once as an unknown one; none = chosen",
     )
     lower: bool | Literal["auto"] = Field(
         default="auto",
@@ -109,7 +121,7 @@ class SequenceTagger(Task):
 
         config = self.config_
         find(config.model.cell)
-        percent = 10 if config.holdout is None else config.holdout
+        percent = PERCENT if config.holdout is None else config.holdout
         dataset = TaggedSet.read(data, validation, config.tags, percent, config.training.seed)
         return replace(dataset, unlabelled=config.transfer.read())
 

@@ -59,5 +59,5 @@ def draw_f1_by_label(numbers: Mapping[str, Any]) -> Figure:
     axis.set_yticks(places, [f"{row['label']} ({row['count']})" for row in rows], fontsize=8)
     axis.invert_yaxis()
     axis.set(xlabel="F1 (true labels in brackets)", xlim=(0, 1))
-    axis.legend(frameon=False, loc="lower right")
+    axis.legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
     return figure

@@ -12,8 +12,8 @@ from torch import Tensor
 from gatework.data.text import Tokens
 from gatework.data.text.schemes import PLAIN, convert, legal, spell
 from gatework.tasks.text.inputs import Encoded, Inputs, Sentences
+from gatework.tasks.text.marks import mark_table
 from gatework.tasks.text.most_frequent import MostFrequent
-from gatework.tasks.text.shapes import encode_shapes
 from gatework.tasks.text.side_features import Pieces
 from gatework.tasks.text.transfer import Origin
 
@@ -33,7 +33,7 @@ class Lexicon:
         given: how the data spell entities: BIO, BIOES ..., or "plain" for tags that spell none.
         inside: how the network's tags spell them.
         usual: the baseline, which also knows every word of the training part.
-        shapes: of the words of the training part; none = shapes are not read.
+        marks: of the words of the training part; none = marks are not read.
         origin: the language models that read the words too; None = none do.
     """
 
@@ -42,14 +42,14 @@ class Lexicon:
     given: str
     inside: str
     usual: MostFrequent
-    shapes: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
     origin: Origin | None = None
 
     def encode(self, sentences: Sentences) -> Words:
         """Sentences as numbers."""
+        own = self.inputs.encode(sentences)
         pieces = None if self.origin is None else Pieces.of(self.origin.vocabulary, sentences)
-        shapes = encode_shapes(self.shapes, sentences) if self.shapes else None
-        return Words(self.inputs.encode(sentences), shapes, pieces)
+        return Words(own, mark_table(self.marks, own.words) if self.marks else None, pieces)
 
     def numbers(self, tags: Sentences) -> Tokens:
         """Tags of the data as those of the network."""
@@ -92,7 +92,7 @@ class Lexicon:
             "given": self.given,
             "inside": self.inside,
             "usual": self.usual.to_json(),
-            "shapes": list(self.shapes),
+            "marks": list(self.marks),
             "origin": None if self.origin is None else self.origin.to_json(),
         }
 
@@ -105,7 +105,7 @@ class Lexicon:
             str(value["given"]),
             str(value["inside"]),
             MostFrequent.from_json(value["usual"]),
-            tuple(str(name) for name in value["shapes"]),
+            tuple(str(name) for name in value["marks"]),
             None if value["origin"] is None else Origin.from_json(value["origin"]),
         )
 
@@ -116,12 +116,12 @@ class Words:
 
     Attributes:
         own: their words.
-        shapes: of the words; None where they are not read.
+        marks: [F, M] of the distinct words; None where they are not read.
         pieces: what language models read of them; None without such.
     """
 
     own: Encoded
-    shapes: Tokens | None = None
+    marks: Tensor | None = None
     pieces: Pieces | None = None
 
     @property
@@ -130,10 +130,10 @@ class Words:
         return self.own.lengths
 
     def batch(self, numbers: Tensor) -> dict[str, Tensor]:
-        """The sentences `numbers` [B]: what `Encoded.batch` and `Pieces.batch` give, and shapes [B, T]."""
+        """The sentences `numbers` [B]: what `Encoded.batch` and `Pieces.batch` give, and marks [B, T, M]."""
         batch = self.own.batch(numbers)
-        if self.shapes is not None:
-            batch["shapes"] = self.shapes.batch(numbers)[0]
+        if self.marks is not None:
+            batch["marks"] = self.marks[self.own.forms.batch(numbers)[0]]
         if self.pieces is not None:
             batch |= self.pieces.batch(numbers)
         return batch

@@ -1,4 +1,4 @@
-"""What stands beside the vector of a word: its shape, a transformer's features, what language models make of it.
+"""What stands beside the vector of a word: its marks, a transformer's features, what language models make of it.
 
 Source: Peters et al., Semi-supervised sequence tagging with bidirectional language models, arXiv:1705.00108, section 2
 (words); Akbik, Blythe & Vollgraf, Contextual string embeddings for sequence labeling, COLING 2018, section 2.2 (states
@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from gatework.data.text import Tokens, Vocabulary
 from gatework.data.text.encoding import END
-from gatework.nn import Backbone
+from gatework.nn import Backbone, WordEmbedding
 from gatework.tasks.text.inputs import Sentences
+from gatework.tasks.text.marks import MARKS, OTHERS
 from gatework.tasks.text.transformer_features import TransformerFeatures
 
 PREFIX = "language_"  # of the names in a batch
@@ -92,8 +93,7 @@ class SideFeatures(nn.Module):
     """What stands beside the vector of each word.
 
     Args:
-        shapes: numbers of shapes N, padding and unknown ones among them, and the size of the vector of each; None =
-            without.
+        marks: how many marks there are, and the size of the vector of each; None = without.
         transformer: its features; None = without.
         language: those of language models; None = without.
 
@@ -106,14 +106,15 @@ class SideFeatures(nn.Module):
 
     def __init__(
         self,
-        shapes: tuple[int, int] | None = None,
+        marks: tuple[int, int] | None = None,
         transformer: TransformerFeatures | None = None,
         language: LanguageFeatures | None = None,
     ) -> None:
         super().__init__()
-        self.shapes = None if shapes is None else nn.Embedding(*shapes, padding_idx=0)
-        self.transformer, self.language = transformer, language
-        self.width = 0 if shapes is None else shapes[1]
+        self.transformer, self.language, self.width, self.marks = transformer, language, 0, None
+        if marks is not None:
+            self.marks = WordEmbedding(OTHERS + marks[0], marks[1])
+            self.width = MARKS * marks[1]
         self.width += sum(part.width for part in (transformer, language) if part is not None)
 
     def forward(
@@ -121,8 +122,8 @@ class SideFeatures(nn.Module):
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Features [B, T, F] of the words of a batch, and no state."""
         found = []
-        if self.shapes is not None:
-            found.append(self.shapes(batch["shapes"]))
+        if self.marks is not None:
+            found.append(self.marks(batch["marks"]).flatten(2))
         if self.transformer is not None:
             found.append(self.transformer(batch["pieces"], lengths)[0])
         if self.language is not None:

@@ -3,66 +3,81 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gatework.data.text import learn_vocabulary
 from gatework.data.wording import counted
 from gatework.say import say
 from gatework.tasks.text.inputs import Inputs
 from gatework.tasks.text.lexicon import Lexicon, respelt
+from gatework.tasks.text.marks import learn_marks
 from gatework.tasks.text.most_frequent import MostFrequent
-from gatework.tasks.text.shapes import shapes_of
+from gatework.tasks.text.tag_settings import PERCENT
 from gatework.tasks.text.tagged_set import TaggedSet
 from gatework.tasks.text.transfer import Origin
 
 if TYPE_CHECKING:
-    from gatework.tasks.sequence_tagger import SequenceTaggerConfig
+    from gatework.tasks.sequence_tagger import SequenceTaggerConfig, TaggerNetwork
+    from gatework.train.settings import Training
 
-PERCENT = 10  # of the sentences are held out where nothing else is said
-_BATCH, _SMALL_BATCH = 32, 8  # sentences of a step: of many sentences, of few
-_FEW = 2000  # sentences
-_EPOCHS, _LEAST_STEPS = 12, 600
-_RATE = 3e-3
+_EPOCHS, _LEAST_STEPS, _RATE = 12, 600, 3e-3
+_ENTITIES = {
+    "input_dropout": 0.5,
+    "word_dropout": 0.1,
+    "mark_size": 10,
+}  # few words are in entities: soon learned by heart
+_PLAIN = {"input_dropout": 0.3, "word_dropout": 0.0, "mark_size": 0}
+_UNKNOWN = {True: 0.5, False: 0.3}  # of words seen once, where tags spell entities and where not
 _MOST_WORDS, _LEAST = 50_000, 2  # words of a language model, and times that one must come
 
 
 def choose(config: SequenceTaggerConfig, dataset: TaggedSet) -> SequenceTaggerConfig:
     """The settings with everything decided, and said."""
-    training, model, entities = config.training, config.model, not dataset.plain
-    crf = entities if config.crf == "auto" else config.crf
+    entities, inside = not dataset.plain, config.tags.inside
+    if dataset.held is not None:
+        say(f"held out to score with: {counted(len(dataset.held), 'sentence')}")
     if config.crf == "auto":
-        say(
-            "tags that spell entities are learned as sequences (CRF)"
-            if crf
-            else "each token's tag is learned by itself"
-        )
-    inside = config.tags.inside
+        say("entities: tags are learned as sequences (CRF)" if entities else "each tag is learned by itself (no CRF)")
     if inside == "auto":
         inside = "BIOES"
         if entities and dataset.scheme != inside:
             say(f"the network's tags are {inside}, which marks where entities end; answers are {dataset.scheme}")
-    if model.character_filters and all(len(word) == 1 for words in dataset.train.sentences for word in words):
-        say("every token is a single character: spelling is not read")
-        model = model.model_copy(update={"character_filters": 0})
-    if dataset.held is not None:
-        say(f"held out to score with: {counted(len(dataset.held), 'sentence')}")
+    model = _network(config.model, dataset)
     tags = {"scheme": dataset.scheme, "inside": inside, "letters": dataset.train.letters}
-    batch = training.batch_size or (_BATCH if len(dataset.train) >= _FEW else _SMALL_BATCH)
-    steps = math.ceil(len(dataset.train) / batch)
-    epochs = training.max_epochs or (None if training.max_steps else max(_EPOCHS, math.ceil(_LEAST_STEPS / steps)))
-    update = {"batch_size": batch, "learning_rate": training.learning_rate or _RATE, "max_epochs": epochs}
     return config.model_copy(
         update={
             "members": config.members or 1,
             "holdout": PERCENT if config.holdout is None else config.holdout,
             "refit": config.refit or "never",
-            "crf": crf,
+            "crf": entities if config.crf == "auto" else config.crf,
+            "unknown": _UNKNOWN[entities] if config.unknown is None else config.unknown,
             "lower": bool(model.character_filters) if config.lower == "auto" else config.lower,
             "tags": config.tags.model_copy(update=tags),
             "model": model,
-            "training": training.model_copy(update=update),
+            "training": _training(config.training, dataset),
         }
     )
+
+
+def _network(model: TaggerNetwork, dataset: TaggedSet) -> TaggerNetwork:
+    """Dropouts by the kind of tags; no spelling of single characters."""
+    chosen = _PLAIN if dataset.plain else _ENTITIES
+    update = {name: value for name, value in chosen.items() if getattr(model, name) is None}
+    if all(len(word) == 1 for words in dataset.train.sentences for word in words):
+        say("every token is a single character: spelling is not read")
+        update |= {"character_filters": 0, "mark_size": 0}
+    return model.model_copy(update=update)
+
+
+def _training(training: Training, dataset: TaggedSet) -> Training:
+    """Small batches of few sentences, and epochs that make enough steps."""
+    sentences = len(dataset.train)
+    batch = training.batch_size or (8 if sentences < 2000 else 16 if sentences < 10_000 and not dataset.plain else 32)
+    epochs = max(_EPOCHS, math.ceil(_LEAST_STEPS / math.ceil(sentences / batch)))
+    update: dict[str, Any] = {"batch_size": batch, "learning_rate": training.learning_rate or _RATE}
+    if training.max_epochs is None and training.max_steps is None:
+        update["max_epochs"] = epochs
+    return training.model_copy(update=update)
 
 
 def learn(config: SequenceTaggerConfig, dataset: TaggedSet) -> Lexicon:
@@ -75,8 +90,8 @@ def learn(config: SequenceTaggerConfig, dataset: TaggedSet) -> Lexicon:
     )
     names = sorted({tag for own in every for tag in respelt(own, given, inside)})
     usual = MostFrequent.of(train.sentences, train.tags or [])
-    shapes = shapes_of(train.sentences) if config.model.shape_size else ()
-    return Lexicon(inputs, tuple(names), given, inside, usual, shapes, _origin(config, dataset))
+    marks = learn_marks(train.sentences) if config.model.mark_size else ()
+    return Lexicon(inputs, tuple(names), given, inside, usual, marks, _origin(config, dataset))
 
 
 def _origin(config: SequenceTaggerConfig, dataset: TaggedSet) -> Origin | None:

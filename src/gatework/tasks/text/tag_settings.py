@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 if TYPE_CHECKING:
     from gatework.data.text import Tagged
 
+PERCENT = 10
+"""Of the sentences are held out where nothing else is said."""
+
 Scheme = Literal["auto", "plain", "BIO", "IOB1", "BIOES", "BILOU"]
 
 

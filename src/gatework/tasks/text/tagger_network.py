@@ -61,11 +61,11 @@ class TaggerNet(nn.Module):
         return found
 
     def levels(self) -> list[nn.Module]:
-        """The modules from the bottom to the top, for rates of learning that grow: of language models, then the rest."""
+        """The modules from the bottom to the top, for learning rates that grow: of language models, then the rest."""
         features, rest = self.backbone.features, [*self.backbone.groups(), self.scores, self.crf]
         if not isinstance(features, SideFeatures) or features.language is None:
             return [nn.ModuleList(rest)]
-        others = [part for part in (features.shapes, features.transformer) if part is not None]
+        others = [part for part in (features.marks, features.transformer) if part is not None]
         return [*features.language.levels(), nn.ModuleList([*others, *rest[1:]])]
 
 

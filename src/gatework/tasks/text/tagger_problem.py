@@ -81,16 +81,16 @@ def tagger(
     """An untrained network: `once` are the words [V] that occur once, `vectors` [V, E] where word vectors start."""
     inputs, features = lexicon.inputs, _beside(config, lexicon)
     body = backbone(config.model, *inputs.sizes(), vectors=vectors, features=features)
-    return TaggerNet(body, lexicon, bool(config.crf), config.unknown, once)
+    return TaggerNet(body, lexicon, bool(config.crf), config.unknown or 0.0, once)
 
 
 def _beside(config: SequenceTaggerConfig, lexicon: Lexicon) -> SideFeatures | None:
     """What stands beside the word vectors, untrained; None for nothing."""
-    origin, transformer, shapes = lexicon.origin, lexicon.inputs.transformer, lexicon.shapes
-    if origin is None and transformer is None and not shapes:
+    origin, transformer, marks = lexicon.origin, lexicon.inputs.transformer, lexicon.marks
+    if origin is None and transformer is None and not marks:
         return None
     return SideFeatures(
-        (len(shapes) + 2, config.model.shape_size) if shapes else None,
+        (len(marks), config.model.mark_size or 1) if marks else None,
         transformer.features(config.model.fine_tune) if transformer else None,
         LanguageFeatures([origin.reader(number) for number in range(len(origin.directions))]) if origin else None,
     )
