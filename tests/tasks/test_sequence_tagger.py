@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +162,9 @@ def test_entities_come_back_in_the_scheme_of_the_data(tmp_path: Path):
     assert made.predict([TEXT])["tag"].tolist() == ["B-PER", "E-PER", "O", "O", "S-LOC", "O"]
 
 
-@pytest.mark.parametrize("settings", [{"inside": "BIO"}, {"crf": False}, {"mark_size": 0}, {"members": 2, "max_epochs": 2}])
+@pytest.mark.parametrize(
+    "settings", [{"inside": "BIO"}, {"crf": False}, {"mark_size": 0}, {"members": 2, "max_epochs": 2}]
+)
 def test_every_way_of_learning_finds_the_entities(settings: dict[str, Any], tmp_path: Path):
     made = quick(tmp_path, **settings).fit(tagged())
     assert made.evaluate(tagged(40, seed=1))["F1"] > 0.9
@@ -280,6 +283,23 @@ def test_a_language_model_is_trained_first(tmp_path: Path):
     assert made.predict([TEXT]).shape == (6, 4)
 
 
+@pytest.mark.parametrize("fine_tune", [False, True])
+def test_a_transformer_stands_beside_words_marks_and_spelling(fine_tune: bool, tmp_path: Path):
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    folder = tmp_path / "bert"
+    folder.mkdir()
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "ada", "oslo", "went", "to", "flor", "##ence"]
+    (folder / "vocab.txt").write_text("\n".join(pieces), encoding="utf-8")
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    transformers.BertModel(transformers.BertConfig(vocab_size=len(pieces), **sizes)).save_pretrained(folder)
+    transformers.BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
+    made = quick(tmp_path, transformer=str(folder), fine_tune=fine_tune, max_epochs=1).fit(tagged(40))
+    answers = made.predict([TEXT.split(), ["Oslo"]])
+    pd.testing.assert_frame_equal(load(made.run_.path).predict([TEXT.split(), ["Oslo"]]), answers)
+    assert made.predict([["Oslo"]])["confidence"][0] == pytest.approx(answers["confidence"].iloc[-1], rel=1e-4)
+
+
 def test_a_language_model_sees_what_stands_before_and_behind(tmp_path: Path):
     from gatework.data.text import learn_vocabulary
     from gatework.tasks.text.side_features import Pieces
@@ -370,4 +390,6 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().out.splitlines()[0] == "sentence,rank,probability,token,tag,confidence"
     main(["predict", run, str(new), "-o", str(tmp_path / "out.conll")])
     lines = (tmp_path / "out.conll").read_text(encoding="utf-8").splitlines()
-    assert [line.split("\t")[0] for line in lines if line] == TEXT.split()
+    assert [line.split("\t")[0] for line in lines] == TEXT.split() and all(line.count("\t") == 1 for line in lines)
+    main(["evaluate", run, str(tmp_path / "out.conll")])  # its own answers are the truth here
+    assert re.search(r"sentence accuracy +1 ", capsys.readouterr().out)
