@@ -35,7 +35,9 @@ def test_a_wide_beam_finds_the_best_texts(power: float, seed: int):
 
 def test_one_beam_is_greedy():
     order = Order(limit=30, sampling=Sampling(temperature=0))
-    assert beam_search(Markov(), Letters(), Prompt([3]), 1, order) == generate(Markov(), Letters(), [Prompt([3])], order)
+    assert beam_search(Markov(), Letters(), Prompt([3]), 1, order) == generate(
+        Markov(), Letters(), [Prompt([3])], order
+    )
 
 
 def test_a_wider_beam_is_no_less_probable_at_full_length():

@@ -45,7 +45,7 @@ def test_many_texts_are_held_out_whole_and_at_random():
     assert found == split(texts, 10, 0) != split(texts, 10, 1)
 
 
-@pytest.mark.parametrize("percent, text", [(0, "long " * 100), (10, "short")])
+@pytest.mark.parametrize(("percent", "text"), [(0, "long " * 100), (10, "short")])
 def test_nothing_is_held_out(percent: int, text: str):
     assert split([text], percent, 0) == Corpus([text], [])
 

@@ -101,7 +101,7 @@ def test_no_repeat_rules_tokens_out_but_never_all():
     assert kept(filters.no_repeat(torch.zeros(1, 3), [[0, 1, 2]], 1)) == [{0, 1, 2}]
 
 
-@pytest.mark.parametrize("name, value", [("top_k", 1), ("top_p", 1e-9), ("min_p", 1.0), ("typical", 1e-9)])
+@pytest.mark.parametrize(("name", "value"), [("top_k", 1), ("top_p", 1e-9), ("min_p", 1.0), ("typical", 1e-9)])
 def test_the_most_probable_token_always_stays(name: str, value: float):
     scores = rows(7)
     found = getattr(filters, name)(scores, value)

@@ -7,8 +7,14 @@ import torch
 from torch.testing import assert_close
 
 from gatework.tasks.text import reading
-from gatework.tasks.text.reading import Reader, averaged, mean_surprisal, surprisal_of_each, surprisals
-from gatework.tasks.text.reading import surprisals_and_ranks
+from gatework.tasks.text.reading import (
+    Reader,
+    averaged,
+    mean_surprisal,
+    surprisal_of_each,
+    surprisals,
+    surprisals_and_ranks,
+)
 from tests.tasks.text.small_net import V, ids, small_net
 
 

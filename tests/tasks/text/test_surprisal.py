@@ -27,7 +27,10 @@ def test_figures():
     np.testing.assert_allclose(found.bits, [0, 7, 14])
     assert found.bits_per_character == pytest.approx(21 / 5)
     assert found.perplexity == pytest.approx(2**7)
-    assert str(found) == "3 tokens, 5 characters: 21.0 bits, 4.200 bits per character, perplexity 128.00 per token, 1 unknown"
+    assert (
+        str(found)
+        == "3 tokens, 5 characters: 21.0 bits, 4.200 bits per character, perplexity 128.00 per token, 1 unknown"
+    )
 
 
 def test_table():

@@ -8,7 +8,7 @@ import pytest
 from gatework.data.text import Vocabulary, learn_vocabulary
 from gatework.tasks.text.writing import Spelling, Stops
 
-TEXT = "It isn't 3.14 (or so).\nNaïve café, 北京 — 👩‍🚀 done!\n\nЭто по-русски."
+TEXT = "It isn't 3.14 (or so).\nNaïve café, 北京 — 👩‍🚀 done!\n\nЭто по-русски."  # noqa: RUF001 - Cyrillic is meant
 
 
 class Bytes:

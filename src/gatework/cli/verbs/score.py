@@ -35,6 +35,7 @@ def run(options: argparse.Namespace, rest: Sequence[str]) -> None:
     if not isinstance(model, LanguageModel):
         raise ConfigError(f"{options.run} is a run of {model.name}, which scores no text; expected a language-model.")
     path = path_of(options.text)
+    path = path if path and Path(path).is_file() else None
     found = model.score("\n".join(read_corpus(path).texts) if path else options.text)
     say(str(found))
     output = options.output

@@ -53,7 +53,7 @@ class FittedLanguage:
             adaptation: what the networks learn while they read; None = nothing.
 
         Raises:
-            InputError: no token of the texts is in the vocabulary.
+            InputError: hardly a token of the texts is in the vocabulary.
         """
         ids = corpus.stream(self.vocabulary, texts, self.direction)
         check_known(ids, title)
@@ -73,7 +73,7 @@ class FittedLanguage:
         """The surprisal of every token of a text, read from a fresh state.
 
         Raises:
-            InputError: the text is empty, or no token of it is in the vocabulary.
+            InputError: the text is empty, or hardly a token of it is in the vocabulary.
         """
         if not isinstance(text, str) or not text:
             raise InputError(f"text is {text!r}; expected a string of 1 character or more.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from gatework.data.wording import counted
 from gatework.errors import ConfigError
 from gatework.say import say
 from gatework.tasks.text.corpus import Corpus
@@ -163,7 +164,7 @@ def _say(config: LanguageModelConfig, tokens: int) -> None:
     model, training = config.model, config.training
     span = f"{training.max_steps} steps" if training.max_steps else f"{training.max_epochs or 'as many'} epochs"
     say(
-        f"recipe: {model.num_layers} layers of {model.hidden_size} units ({model.cell}), vectors of "
+        f"recipe: {counted(model.num_layers or 1, 'layer')} of {model.hidden_size} units ({model.cell}), vectors of "
         f"{model.embedding_size}{', tied' if config.tie else ''}; {span} over {tokens} tokens in {training.batch_size} "
         f"streams, {training.length} at a time, {training.optimiser} at {training.learning_rate}"
     )

@@ -27,7 +27,7 @@ _ABOVE = ("top_p", "typical", "repetition_penalty")  # 0 is out of range
 
 @dataclass(frozen=True)
 class Sampling:
-    """Settings of a draw; the filters stand in the order in which they are applied, and each is off by default.
+    """Settings of a draw; the filters stand in the order in which they are applied. Only the temperature is on by default.
 
     Attributes:
         repetition_penalty: factor on the log-probabilities of recent tokens; above 1 they become rarer, 1 = off.
@@ -44,7 +44,7 @@ class Sampling:
 
     repetition_penalty: float = 1.0
     no_repeat: int = 0
-    temperature: float = 1.0
+    temperature: float = 0.8
     top_k: int = 0
     top_p: float = 1.0
     min_p: float = 0.0

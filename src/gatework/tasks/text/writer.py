@@ -47,7 +47,7 @@ class Writer:
     ) -> Generated | list[Generated]:
         """See `LanguageModel.generate`."""
         one = isinstance(prompt, str)
-        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        prompts = list(prompt) if isinstance(prompt, list | tuple) else [prompt]
         order = self._order(**options)
         if samples is not None:
             whole_number("samples", samples, 1)
