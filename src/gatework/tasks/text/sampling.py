@@ -27,7 +27,7 @@ _ABOVE = ("top_p", "typical", "repetition_penalty")  # 0 is out of range
 
 @dataclass(frozen=True)
 class Sampling:
-    """Settings of a draw; the filters stand in the order in which they are applied. Only the temperature is on by default.
+    """Settings of a draw; the filters stand in the order in which they are applied, and are off by default.
 
     Attributes:
         repetition_penalty: factor on the log-probabilities of recent tokens; above 1 they become rarer, 1 = off.
