@@ -342,6 +342,11 @@ def test_empty_sentences_are_left_out_and_this_is_said(tmp_path: Path):
     assert any("1 sentence without a token left out" in line for line in said)
 
 
+def test_nothing_to_score_is_refused(model: SequenceTagger):
+    with pytest.raises(InputError, match="no sentence with a token"):
+        model.evaluate([([], [])])
+
+
 def test_unknown_tags_count_as_wrong_and_this_is_said(model: SequenceTagger):
     with recording() as said:
         evaluation = model.evaluate([(TEXT.split(), ["B-ORG", "I-ORG", "O", "O", "B-LOC", "O"])])
@@ -388,6 +393,8 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     new.write_text(f"{TEXT}\n", encoding="utf-8")
     main(["predict", run, str(new), "--nbest", "2"])
     assert capsys.readouterr().out.splitlines()[0] == "sentence,rank,probability,token,tag,confidence"
+    main(["predict", run, str(new), "--spans"])
+    assert capsys.readouterr().out.splitlines()[0] == "sentence,first,last,text,type,confidence"
     main(["predict", run, str(new), "-o", str(tmp_path / "out.conll")])
     lines = (tmp_path / "out.conll").read_text(encoding="utf-8").splitlines()
     assert [line.split("\t")[0] for line in lines] == TEXT.split() and all(line.count("\t") == 1 for line in lines)

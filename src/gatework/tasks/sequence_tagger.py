@@ -197,11 +197,11 @@ class SequenceTagger(Task):
             beside the most frequent tag of each word; also saved, with plots and tables of every kind, of the worst
             sentences and of all predictions, in the run's evaluations/.
         """
-        from gatework.tasks.text.tagged_set import checked, say_unknown
+        from gatework.tasks.text.tagged_set import checked, filled, say_unknown
 
         self.check_trained()
         tags = self.config_.tags
-        tagged = checked(tags.read(data), tags.scheme, tags.repair)
+        tagged = checked(filled(tags.read(data)), tags.scheme, tags.repair)
         say_unknown(tagged, self.lexicon_.tags, tags.scheme, "the data")
         return self.record_evaluation(self._scored(tagged))
 

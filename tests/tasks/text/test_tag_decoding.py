@@ -102,6 +102,21 @@ def test_a_sentence_alone_is_tagged_as_among_others():
             assert one.confidence == pytest.approx(other.confidence, rel=1e-5)
 
 
+def test_a_long_sequence_has_an_answer_however_improbable_it_is():
+    nets, lexicon = made("plain", "plain")
+    ((way,),) = sequences(nets, lexicon, lexicon.inputs.encode([["a", "b"] * 2000]))
+    assert len(way.tags) == len(way.confidence) == 4000 and 0 <= way.probability < 1e-100
+
+
+def test_a_tag_of_iob1_is_as_probable_as_its_entity():
+    nets, lexicon = made("IOB1", "BIOES")
+    found = sequences(nets, lexicon, lexicon.inputs.encode([["d"]]), count=3)[0]
+    every = enumerated(nets, made("BIO", "BIOES")[1], 1)  # {("O",): ..., ("B-X",): ..., ("B-Y",): ...}
+    assert {way.tags[0]: pytest.approx(way.confidence[0]) for way in found} == {
+        tag.replace("B", "I"): share for (tag,), share in every.items()
+    }
+
+
 def test_a_short_sentence_has_fewer_ways():
     nets, lexicon = made("plain", "plain")
     assert [len(ways) for ways in sequences(nets, lexicon, lexicon.inputs.encode(WORDS), 50)] == [50, 3, 0, 9]

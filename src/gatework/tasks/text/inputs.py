@@ -82,7 +82,7 @@ class Inputs:
             letters = _rows([[], *(self.characters.encode(_cut(word)) for word in distinct)])
         if self.transformer is not None:
             pieces = functional.pad(self.transformer.pieces(distinct), (0, 0, 1, 0))
-        return Encoded(ids, places, list(forms), letters, pieces)
+        return Encoded(ids, places, letters, pieces, list(forms))
 
     def sizes(self) -> tuple[int, int]:
         """How many words and characters there are, as `backbone` takes them."""
@@ -112,16 +112,16 @@ class Encoded:
     Attributes:
         ids: of the words.
         forms: which of the distinct words stands at each place.
-        words: the distinct words, "" in the place of padding.
         letters: [F, L] the characters of each, padded with 0; None where spelling is not read.
         pieces: [F, P] the transformer's pieces of each, padded with 0; None without one.
+        words: the distinct words, "" in the place of padding; none where the numbers alone are read.
     """
 
     ids: Tokens
     forms: Tokens
-    words: list[str]
     letters: Tensor | None = None
     pieces: Tensor | None = None
+    words: Sequence[str] = ()
 
     @property
     def lengths(self) -> Tensor:

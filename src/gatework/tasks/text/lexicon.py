@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gatework.data.text import Tokens
-from gatework.data.text.schemes import PLAIN, convert, legal, spell
+from gatework.data.text.schemes import convert, legal, spell
 from gatework.tasks.text.inputs import Encoded, Inputs, Sentences
 from gatework.tasks.text.marks import mark_table
 from gatework.tasks.text.most_frequent import MostFrequent
@@ -45,11 +45,11 @@ class Lexicon:
     marks: tuple[str, ...] = ()
     origin: Origin | None = None
 
-    def encode(self, sentences: Sentences) -> Words:
+    def encode(self, sentences: Sentences) -> TaggerInputs:
         """Sentences as numbers."""
         own = self.inputs.encode(sentences)
         pieces = None if self.origin is None else Pieces.of(self.origin.vocabulary, sentences)
-        return Words(own, mark_table(self.marks, own.words) if self.marks else None, pieces)
+        return TaggerInputs(own, mark_table(self.marks, own.words) if self.marks else None, pieces)
 
     def numbers(self, tags: Sentences) -> Tokens:
         """Tags of the data as those of the network."""
@@ -60,18 +60,20 @@ class Lexicon:
         """Tags of the network in the scheme of the data."""
         return respelt([self.tags[number] for number in tags], self.inside, self.given)
 
-    def transitions(self) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        """Which tag may follow which bool [K, K], which may begin [K] and end [K] a sentence; None: any may."""
-        return (None, None, None) if self.inside == PLAIN else legal(list(self.tags), self.inside)
+    def transitions(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Which tag may follow which bool [K, K], which may begin [K] and end [K] a sentence."""
+        return legal(self.tags, self.inside)
 
     def alike(self) -> Tensor:
         """Which of the network's tags are written alike in the data's scheme: [K, K], 1 or 0.
 
-        S-X and B-X are both B-X in BIO: the probability of what is written is the sum of theirs.
+        S-X and B-X are both B-X in BIO: the probability of what is written is the sum of theirs. In IOB1 all tags of an
+        entity count as alike, since I-X may begin one.
         """
         if self.given not in _SHORT:
             return torch.eye(len(self.tags))
-        same = str.maketrans({"S": "B", "U": "B", "E": "I", "L": "I"})
+        letters = {"S": "B", "E": "I"} if self.given == "BIO" else {"S": "I", "E": "I", "B": "I"}
+        same = str.maketrans(letters)
         kinds = [name[0].translate(same) + name[1:] for name in self.tags]
         return torch.tensor([[float(a == b) for b in kinds] for a in kinds])
 
@@ -111,7 +113,7 @@ class Lexicon:
 
 
 @dataclass
-class Words:
+class TaggerInputs:
     """Sentences as a tagger reads them.
 
     Attributes:

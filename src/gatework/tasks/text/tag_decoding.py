@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from gatework.data.text.schemes import PLAIN, Span, spans
 from gatework.nn.crf import CRF
-from gatework.tasks.text.lexicon import Lexicon, Words
+from gatework.tasks.text.lexicon import Lexicon, TaggerInputs
 from gatework.tasks.text.tagger_network import TaggerNet, consensus
 
 _WORDS = 8192  # of a batch, padding included
@@ -34,10 +36,10 @@ class Sequenced:
 
 
 @torch.no_grad()
-def best_tags(nets: Sequence[nn.Module], lexicon: Lexicon, encoded: Words) -> list[list[str]]:
+def best_tags(nets: Sequence[nn.Module], lexicon: Lexicon, encoded: TaggerInputs) -> list[list[str]]:
     """The most probable tags of every sentence, spelt as in the data; [] for a sentence without words."""
     answers: list[list[str]] = [[] for _ in range(len(encoded.lengths))]
-    taggers = _taggers(nets)
+    taggers = cast(Sequence[TaggerNet], nets)
     crf = consensus(taggers)
     for numbers, scores, lengths in _scored(taggers, encoded):
         rows = crf.decode(scores, lengths).tolist()
@@ -47,26 +49,28 @@ def best_tags(nets: Sequence[nn.Module], lexicon: Lexicon, encoded: Words) -> li
 
 
 @torch.no_grad()
-def sequences(nets: Sequence[nn.Module], lexicon: Lexicon, encoded: Words, count: int = 1) -> list[list[Sequenced]]:
+def sequences(
+    nets: Sequence[nn.Module], lexicon: Lexicon, encoded: TaggerInputs, count: int = 1
+) -> list[list[Sequenced]]:
     """The `count` most probable ways to tag each sentence, with the probabilities of tags and entities.
 
     A short sentence has fewer; one without words has none.
     """
     answers: list[list[Sequenced]] = [[] for _ in range(len(encoded.lengths))]
-    taggers = _taggers(nets)
+    taggers = cast(Sequence[TaggerNet], nets)
     crf, alike = consensus(taggers), lexicon.alike()
     for numbers, scores, lengths in _scored(taggers, encoded):
         paths, logs = crf.best(scores, lengths, count)  # [B, N, T], [B, N]
         share = crf.marginals(scores, lengths) @ alike.to(scores)
         beliefs = share.unsqueeze(1).expand(-1, paths.shape[1], -1, -1).gather(-1, paths.unsqueeze(-1)).squeeze(-1)
         rows = zip(
-            numbers.tolist(), paths.tolist(), logs.exp().tolist(), beliefs.tolist(), lengths.tolist(), strict=True
+            numbers.tolist(), paths.tolist(), logs.double().tolist(), beliefs.tolist(), lengths.tolist(), strict=True
         )
-        for sentence, ways, probabilities, confidences, length in rows:
+        for sentence, ways, weights, confidences, length in rows:
             answers[sentence] = [
-                Sequenced(lexicon.spelt(way[:length]), probability, confidence[:length])
-                for way, probability, confidence in zip(ways, probabilities, confidences, strict=True)
-                if probability > 0
+                Sequenced(lexicon.spelt(way[:length]), math.exp(weight), confidence[:length])
+                for way, weight, confidence in zip(ways, weights, confidences, strict=True)
+                if weight > -math.inf
             ]
         if lexicon.inside != PLAIN:
             _weigh(crf, lexicon, scores, lengths, [answers[sentence] for sentence in numbers.tolist()])
@@ -119,11 +123,7 @@ def _shares(crf: CRF, lexicon: Lexicon, scores: Tensor, lengths: Tensor, entitie
     return (crf.total(held, lengths) - crf.total(scores, lengths)).exp().clamp(0, 1)
 
 
-def _taggers(nets: Sequence[nn.Module]) -> list[TaggerNet]:
-    return [net for net in nets if isinstance(net, TaggerNet)]
-
-
-def _scored(nets: Sequence[TaggerNet], encoded: Words) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def _scored(nets: Sequence[TaggerNet], encoded: TaggerInputs) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """(numbers [B], mean scores [B, T, K], lengths [B]) of batches of sentences of like length, in any order."""
     order = encoded.lengths.argsort(stable=True)
     order = order[encoded.lengths[order] > 0]

@@ -49,7 +49,7 @@ class TaggedSet:
         Raises:
             InputError: nothing to learn (no sentence, one tag), or tags that do not fit the scheme.
         """
-        every = _filled(settings.read(data))
+        every = filled(settings.read(data))
         tags = _tags(every)
         scheme = settings.scheme if settings.scheme != "auto" else detect(tags)
         every = checked(every, scheme, settings.repair)
@@ -62,7 +62,7 @@ class TaggedSet:
         found = counted(len(kinds), "tag") if scheme == PLAIN else f"{scheme} entities of {counted(len(kinds), 'kind')}"
         say(f"{counted(len(every), 'sentence')}, {counted(counts.total(), 'token')}; {found}: {quoted(kinds)}")
         if validation is not None:
-            held = checked(_filled(settings.read(validation)), scheme, settings.repair)
+            held = checked(filled(settings.read(validation)), scheme, settings.repair)
             say_unknown(held, counts, scheme, "the validation data")
             return cls(every, held, scheme)
         kept, out = held_out(every, percent, seed)
@@ -140,13 +140,13 @@ def held_out(tagged: Tagged, percent: int, seed: int) -> tuple[list[int], list[i
     return sorted(set(range(len(tagged))).difference(out)), sorted(out)
 
 
-def _filled(tagged: Tagged) -> Tagged:
-    """Without empty sentences, which teach nothing."""
+def filled(tagged: Tagged) -> Tagged:
+    """Without empty sentences, which teach and test nothing; said. InputError when no other is left."""
     full = [number for number, words in enumerate(tagged.sentences) if words]
     if len(full) < len(tagged):
         say(f"{counted(len(tagged) - len(full), 'sentence')} without a token left out")
     if not full:
-        raise InputError("the data hold no sentence with a token; expected two or more tagged tokens.")
+        raise InputError("the data hold no sentence with a token; expected tagged tokens.")
     return tagged.subset(full)
 
 

@@ -51,7 +51,7 @@ class TaggerNet(nn.Module):
         self.register_buffer("rare", rare, persistent=False)
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
-        """Scores [B, T, K] of the tags, for `Words.batch`."""
+        """Scores [B, T, K] of the tags, for `TaggerInputs.batch`."""
         ids = batch["ids"]
         if self.training and self.unknown and self.rare is not None:
             hidden = self.rare[ids] & (torch.rand(ids.shape, device=ids.device) < self.unknown)
