@@ -72,6 +72,9 @@ def test_learns_and_stands_beside_its_baselines(model: TextClassifier):
 def test_predictions_are_a_row_a_text(model: TextClassifier):
     texts = ["This lamp never worked.", "My new radio works perfectly and looks lovely."]
     answer = model.predict(texts)
+    pd.testing.assert_frame_equal(model.predict(texts[0]), answer.head(1))
+    with pytest.raises(InputError, match="my reviews.csv"):
+        model.predict("my reviews.csv")
     assert list(answer.columns) == ["label", "confidence", "p_bad", "p_good"]
     assert answer.label.tolist() == ["bad", "good"]
     assert (answer.p_bad + answer.p_good).to_numpy() == pytest.approx(1)

@@ -131,7 +131,7 @@ class TextClassifier(Task):
         """The class of every text, and the probability of each class.
 
         Args:
-            data: a frame or file with the column of texts that the fit had, a text a line (.txt), or a list of texts.
+            data: a frame or file with the column of texts that the fit had, a text a line (.txt), texts, or one text.
             highlights: an HTML file to write, which shows what each word does to the prediction (50 texts at most).
 
         Returns:

@@ -6,10 +6,14 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from gatework.tasks.base import path_of
 from gatework.tasks.text.network import TwoWayNetwork
 
 if TYPE_CHECKING:
     from gatework.data.text import Documents
+
+
+_ENDINGS = (".csv", ".tsv", ".jsonl", ".parquet", ".txt", ".gz", ".xz")
 
 
 class Found(NamedTuple):
@@ -36,17 +40,25 @@ class LabelledText(BaseModel):
         """The texts of `source`.
 
         Args:
-            source: as `read_documents` takes it.
+            source: as `read_documents` takes it; without labels also a text itself, which has a blank and names no
+                file.
             like: texts of the fit, whose columns are looked for; None = this is the fit, so two classes are expected.
             labelled: whether labels are read.
             argument: what `source` is called in messages.
         """
         from gatework.data.text import read_documents
 
+        if not labelled and isinstance(source, str) and _is_text(source):
+            source = [source]
         text = self.text_column or (None if like is None else like.text_column)
         label = self.label_column or (None if like is None else like.label_column)
         least = 2 if like is None else 1
         return read_documents(source, text, label, labelled, self.label_separator, least, argument)
+
+
+def _is_text(source: str) -> bool:
+    """Whether a string is a text rather than a file, be that one there or mistyped."""
+    return path_of(source) is None and any(map(str.isspace, source)) and not source.lower().endswith(_ENDINGS)
 
 
 class Tokenising(BaseModel):
