@@ -138,7 +138,7 @@ def _check_equal(problem: Problem, plain: PlainModel) -> None:
         loss.backward()
         peer.backward()
         pairs = {
-            "losses": (loss, peer),
+            "losses": (loss.detach(), peer.detach()),
             "embedding gradients": (net.backbone.embedding.weight.grad, plain.encoder.weight.grad),
         }
         pairs["output gradients"] = net.head.weight.grad, plain.decoder.weight.grad
