@@ -4,6 +4,7 @@
     python benchmarks/language.py ptb
     python benchmarks/language.py war-and-peace-1x128
     python benchmarks/language.py speed         training beside the same model on torch.nn.LSTM in a plain loop
+    python benchmarks/language.py generation    milliseconds to write a token
 
 What is set beside the defaults stands in PROTOCOLS and in the note of every row. Settings were chosen by the validation
 part; the test part is read once, in one state from its first token to its last. Seconds are those of `fit`.
@@ -20,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import generation_speed
 import language_speed
 import record
 import torch
@@ -112,6 +114,8 @@ PROTOCOLS = {
     ),
 }
 
+TIMES = {"speed": language_speed.measure, "generation": generation_speed.measure}
+
 
 def measure(data: str, seed: int) -> list[dict[str, object]]:
     """Fit, read the test part once, and give the rows of the results file."""
@@ -146,13 +150,13 @@ def _figure(metric: str, scores: dict[str, float]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", choices=[*PROTOCOLS, "speed"], help="what to measure")
+    parser.add_argument("data", choices=[*PROTOCOLS, *TIMES], help="what to measure")
     parser.add_argument("--seed", type=int, default=0, help="of the weights and the dropout")
     parser.add_argument("--threads", type=int, default=1, help="processor threads")
     parser.add_argument("--dry", action="store_true", help="print, record nothing")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    rows = language_speed.measure() if arguments.data == "speed" else measure(arguments.data, arguments.seed)
+    rows = TIMES[arguments.data]() if arguments.data in TIMES else measure(arguments.data, arguments.seed)
     for row in rows:
         beside = f"  beside {row['peer']} {row['peer_median']:.4g}" if row.get("peer") else ""
         print(f"{row['mode']:24} {row['metric']:20} {row['median']:.4f}{beside}")
