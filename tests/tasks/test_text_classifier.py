@@ -196,3 +196,19 @@ def test_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     assert main(["evaluate", "runs/text-classifier-001", "reviews.csv"]) == 0
     assert "TF-IDF" in capsys.readouterr().out
     assert json.loads(Path("runs/text-classifier-001/run.json").read_text())["status"] == "finished"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"character_filters": 6, "pooling": "max"}, {"tokens": "subword", "vocabulary_size": 60, "attention_over": 1}],
+)
+def test_what_else_a_network_may_read(tmp_path: Path, settings: dict[str, Any]):
+    with quiet():
+        found = small(tmp_path, max_epochs=1, **settings).fit(reviews(80))
+    texts = ["The lamp broke after a day, never again.", "works", "完全"]
+    together, again = found.predict(texts), load(found.run_.path)
+    alone = pd.concat([again.predict([text]) for text in texts], ignore_index=True)
+    assert together.p_good.to_numpy() == pytest.approx(alone.p_good.to_numpy(), abs=1e-5)
+    (highlight,) = found.fitted_.highlights(list(found.nets_), texts[:1], ["1"])
+    assert "".join(highlight.words) == texts[0] and len(highlight.effects) == len(highlight.words)
+    assert any(word.strip(" ,") == "broke" for word in highlight.words)
