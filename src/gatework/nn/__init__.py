@@ -15,6 +15,7 @@ from gatework.nn.pooling import Pooling
 from gatework.nn.quantized import Quantized, quantize
 from gatework.nn.recurrent import Recurrent
 from gatework.nn.self_attention import SelfAttention
+from gatework.nn.softmax import Softmax
 
 __all__ = [
     "CRF",
@@ -37,6 +38,7 @@ __all__ = [
     "Quantized",
     "Recurrent",
     "SelfAttention",
+    "Softmax",
     "Spelling",
     "WordEmbedding",
     "detach",
