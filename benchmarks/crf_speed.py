@@ -34,9 +34,10 @@ except ImportError:
 PEER = "pytorch-crf"
 FORBIDDEN = -1e4  # score of a transition that is not legal; pytorch-crf has no table of those
 CORPORA = {"snips slots": corpora.snips_slots, "ncbi": corpora.ncbi}
-BATCHES, SENTENCES = 8, 32
+BATCHES = 8
+SIZES = {"training": (32,), "prediction": (32, 256)}  # sentences of a batch; the tagger predicts some hundreds at once
 LOSS_TOLERANCE = 1e-4  # relative, both float32; the scores of forbidden transitions round differently
-REPEATS = Repeats(seconds=25.0, least=10, most=60)
+REPEATS = Repeats(seconds=20.0, least=7, most=60)
 
 
 class LoopTagger(nn.Module):
@@ -66,20 +67,23 @@ class LoopTagger(nn.Module):
 
 def measure() -> list[dict[str, object]]:
     """Rows of the results file: how many times the peer's sentences a second the tagger reads."""
-    return [row for name, read in CORPORA.items() for row in _compare(name, *_problem(read()))]
+    return [row for name, read in CORPORA.items() for row in _compare(name, read())]
 
 
-def _compare(name: str, problem: Problem, batches: list[Batch]) -> list[dict[str, object]]:
+def _compare(name: str, parts: corpora.Parts) -> list[dict[str, object]]:
+    problem, lengths = _problem(parts)
     ours, theirs = problem.net, LoopTagger(problem.net)
-    _check_equal(problem, theirs, batches)
-    shape = f"{name} B{SENTENCES} K{ours.crf.tags}"
     steps = [_training(ours, partial(problem.loss, ours)), _training(theirs, theirs.loss)]
     rows = []
     for mode, pair in (("training", steps), ("prediction", [partial(_tags, ours), theirs.tags])):
-        for net in (ours, theirs):
-            net.train(mode == "training")
-        mine, peer = alternate([partial(_all, function, batches) for function in pair], REPEATS)
-        rows.append(_row(mode, shape, BATCHES * SENTENCES / mine.median, BATCHES * SENTENCES / peer.median))
+        for size in SIZES[mode]:
+            batches = _batches(problem, lengths, size)
+            _check_equal(problem, theirs, batches)
+            for net in (ours, theirs):
+                net.train(mode == "training")
+            mine, peer = alternate([partial(_all, function, batches) for function in pair], REPEATS)
+            shape = f"{name} B{size} K{ours.crf.tags}"
+            rows.append(_row(mode, shape, BATCHES * size / mine.median, BATCHES * size / peer.median))
     return rows
 
 
@@ -100,17 +104,19 @@ def _row(mode: str, shape: str, mine: float, peer: float) -> dict[str, object]:
     }
 
 
-def _problem(parts: corpora.Parts) -> tuple[Problem, list[Batch]]:
-    """The tagger as `fit` makes it, and batches of its training part."""
+def _problem(parts: corpora.Parts) -> tuple[Problem, Tensor]:
+    """The tagger as `fit` makes it, and the words of each sentence of its training part."""
     torch.manual_seed(0)
     config = SequenceTaggerConfig()
     dataset = TaggedSet.read(parts.train, parts.validation, config.tags, 10, 0)
     config = choose(config, dataset)
     problem = tagging_problem(config, learn(config, dataset), dataset.train, dataset.held, 0)
-    lengths = torch.tensor([len(words) for words in dataset.train.sentences])
-    order = Buckets(lengths, SENTENCES, seed=0)
-    full = (numbers for numbers in order if len(numbers) == SENTENCES)
-    return problem, [problem.batch(numbers) for numbers, _ in zip(full, range(BATCHES), strict=False)]
+    return problem, torch.tensor([len(words) for words in dataset.train.sentences])
+
+
+def _batches(problem: Problem, lengths: Tensor, size: int) -> list[Batch]:
+    full = (numbers for numbers in Buckets(lengths, size, seed=0) if len(numbers) == size)
+    return [problem.batch(numbers) for numbers, _ in zip(full, range(BATCHES), strict=False)]
 
 
 def _check_equal(problem: Problem, theirs: LoopTagger, batches: list[Batch]) -> None:

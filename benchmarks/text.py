@@ -58,12 +58,12 @@ PROTOCOLS = {
         {"pretrain": "same"},
         {"ULMFiT": 0.954, "ULMFiT, re-implemented": 0.921},
     ),
-    "ewt": Protocol(SequenceTagger, corpora.ewt, "accuracy", {"members": 2}, {UNTUNED: 0.923}),
+    "ewt": Protocol(SequenceTagger, corpora.ewt, "accuracy", {"members": 2, "max_epochs": 6}, {UNTUNED: 0.923}),
     "ncbi": Protocol(
         SequenceTagger,
         corpora.ncbi,
         "F1",
-        {"members": 3},
+        {"members": 2},
         {UNTUNED: 0.811, "C-BiLSTM-CRF with vectors": 0.802, "SBLC with vectors": 0.862},
     ),
     "snips-slots": Protocol(
