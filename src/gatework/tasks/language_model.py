@@ -138,7 +138,7 @@ class LanguageModel(Task):
 
         Args:
             data: as for `fit`.
-            dynamic: step of dynamic evaluation, such as 0.0005: weights adapt to what was read; 0 = off.
+            dynamic: step of dynamic evaluation, such as 0.001: weights adapt to what was read; 0 = off.
             pull: how far they go back at each step, 0 to 1.
             cache: tokens that a neural cache looks back, such as 500; 0 = off.
             cache_weight: share of the cache in the probabilities, 0 to 1.
