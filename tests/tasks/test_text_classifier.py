@@ -17,7 +17,14 @@ from gatework.say import quiet, recording
 from gatework.tasks import load
 from gatework.tasks.text_classifier import TextClassifier
 
-SMALL = {"hidden_size": 24, "embedding_size": 24, "learning_rate": 0.02, "batch_size": 16, "patience": 0}
+SMALL = {
+    "character_filters": 0,
+    "hidden_size": 24,
+    "embedding_size": 24,
+    "learning_rate": 0.02,
+    "batch_size": 16,
+    "patience": 0,
+}
 
 
 def small(folder: Path, **settings: Any) -> TextClassifier:
@@ -73,7 +80,7 @@ def test_predictions_are_a_row_a_text(model: TextClassifier):
     texts = ["This lamp never worked.", "My new radio works perfectly and looks lovely."]
     answer = model.predict(texts)
     pd.testing.assert_frame_equal(model.predict(texts[0]), answer.head(1))
-    with pytest.raises(InputError, match="my reviews.csv"):
+    with pytest.raises(InputError, match=r"my reviews\.csv"):
         model.predict("my reviews.csv")
     assert list(answer.columns) == ["label", "confidence", "p_bad", "p_good"]
     assert answer.label.tolist() == ["bad", "good"]
@@ -167,6 +174,11 @@ def test_transfer_from_unlabelled_text_in_a_file(tmp_path: Path):
         ([("a", "x"), ("b", "y"), ("c", "z")], {"kind": "binary"}, "there are 3 classes"),
         ([("a b", "x"), ("b c", "y")] * 5, {"pretrain": "same", "direction": "both", "members": 3}, "an even number"),
         ([("a b", "x"), ("b c", "y")] * 5, {"pretrained": ("nowhere",)}, "nowhere does not exist"),
+        (
+            [("a b", "x"), ("b c", "y")] * 5,
+            {"pretrain": "same", "vectors": "x.txt"},
+            "vectors is 'x.txt', but with pretrain",
+        ),
     ],
 )
 def test_data_that_cannot_be_used(tmp_path: Path, data: Any, settings: dict[str, Any], message: str):

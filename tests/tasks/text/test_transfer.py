@@ -113,6 +113,9 @@ def test_runs_that_do_not_go_together(runs: dict[str, str], tmp_path: Path):
     other = language_model(tmp_path, direction="backward", hidden_size=16)
     with pytest.raises(ConfigError, match="has another vocabulary or network"):
         Origin.open([runs["forward"], other], Transfer())
+    spelt = language_model(tmp_path, character_filters=4)
+    with pytest.raises(ConfigError, match="reads more than tokens"):
+        Origin.open([spelt], Transfer())
     with quiet():
         wrong = classifier(tmp_path).fit(synthetic_reviews(0, 60))
     with pytest.raises(ArtefactError, match=r"is a run of text-classifier; expected one of language-model"):

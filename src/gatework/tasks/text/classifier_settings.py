@@ -98,6 +98,12 @@ class ClassifierNetwork(TwoWayNetwork):
     word_dropout: float | None = Field(  # type: ignore[assignment]
         default=None, ge=0, lt=1, description="share of the vocabulary dropped from each batch; none = chosen"
     )
+    character_filters: int | None = Field(  # type: ignore[assignment]
+        default=None,
+        ge=0,
+        le=4096,
+        description="numbers read from each word's spelling, for each width; 0 = none, none = chosen",
+    )
     pooling: Literal["auto", "attention", "mean", "max", "last", "concat"] = Field(
         default="auto",
         description="how words become one vector; concat = last, max and mean; auto = attention, concat with transfer",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gatework.tasks.language_model import LanguageModelConfig
 from gatework.tasks.text.language_recipe import choose
@@ -15,8 +15,14 @@ if TYPE_CHECKING:
     from gatework.tasks.text.transfer import Transfer
 
 _CHARACTERS_A_TOKEN = {"char": 1, "subword": 4, "word": 5}  # about: only the order of size matters
-_NETWORK = {"hidden_size": 256, "num_layers": 1, "embedding_size": 128, "input_dropout": 0.1, "output_dropout": 0.2}
-_LOOP = {"batch_size": 32, "length": 70}
+_NETWORK: dict[str, Any] = {
+    "hidden_size": 256,
+    "num_layers": 1,
+    "embedding_size": 128,
+    "input_dropout": 0.1,
+    "output_dropout": 0.2,
+}
+_LOOP: dict[str, Any] = {"batch_size": 32, "length": 70}
 _SMALL = 500_000  # tokens up to which the recipe's own smaller steps are better
 _TOKENS, _FEWEST_EPOCHS, _MOST_EPOCHS = 12_000_000, 2, 20  # tokens read in pre-training, by which epochs are chosen
 _MANY = 10_000  # words from which on the output layer is an adaptive softmax
@@ -40,7 +46,7 @@ def language_settings(
     names = ("cell", "hidden_size", "num_layers", "embedding_size", "attention_under", "attention_over", "heads")
     given = {name: getattr(own, name) for name in names if getattr(own, name) != getattr(usual, name)}
     epochs = transfer.pretrain_epochs or min(max(round(_TOKENS / tokens), _FEWEST_EPOCHS), _MOST_EPOCHS)
-    loop = _LOOP if tokens > _SMALL else {}
+    loop: dict[str, Any] = _LOOP if tokens > _SMALL else {}
     config = LanguageModelConfig(
         tokens=vocabulary.kind,  # type: ignore[arg-type]
         direction=transfer.directions[0],

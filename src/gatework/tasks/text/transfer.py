@@ -138,6 +138,11 @@ class Origin:
         for run, model in zip(runs, models, strict=True):
             if model.vocabulary_ != first.vocabulary_ or model.config_.model != first.config_.model:
                 raise ConfigError(f"{run} has another vocabulary or network than {runs[0]}; train both alike.")
+        if first.config_.model.transformer or first.config_.model.character_filters:
+            raise ConfigError(
+                f"{runs[0]} reads more than tokens (a transformer or spelling), which cannot be taken over; expected a "
+                "language model without."
+            )
         order = sorted(range(len(models)), key=lambda number: directions[number] == "backward")
         say(f"begun from {', '.join(runs)}: vocabulary of {len(first.vocabulary_)} and network taken over")
         return cls(
