@@ -118,8 +118,8 @@ def _origin(config: TextClassifierConfig, parts: Parts) -> Origin | None:
     for name in _NOT_IN_TRANSFER:
         if transfer.asked and getattr(config.model, name):
             raise ConfigError(
-                f"{name} is {getattr(config.model, name)!r}, but with pretrain or pretrained the network is the language "
-                "model's, which has none; leave out one of them."
+                f"{name} is {getattr(config.model, name)!r}, but with pretrain or pretrained the network is that of "
+                "the language model, which has none; leave out one of them."
             )
     if transfer.pretrained:
         return Origin.open(transfer.pretrained, transfer)
