@@ -64,9 +64,11 @@ class Progress:
         """One line for the epoch just ended; the best so far carries a star (bold on a terminal)."""
         score = f"  {self._metric} {row[self._metric]:.5g}" if self._metric in row else ""
         star = " *" if row.get("best") else ""
-        member = f"member {row['member']}  " if "member" in row else ""
+        whose = [str(row["preparation"])] if "preparation" in row else []
+        whose += [f"member {row['member']}"] if "member" in row else []
+        begin = "  ".join([*whose, "epoch"])
         line = (
-            f"{member}epoch {row['epoch']:>3}  step {row['step']:>6}  loss {row['loss']:.5g}{score}{star}"
+            f"{begin} {row['epoch']:>3}  step {row['step']:>6}  loss {row['loss']:.5g}{score}{star}"
             f"  {row['per_second']:,.0f} {self._unit}/s  {duration(row['seconds'])} done, {duration(left)} left"
         )
         self.line(line, bold=bool(star))
