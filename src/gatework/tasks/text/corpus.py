@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
+from gatework.data.wording import counted
 from gatework.say import say
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def split(texts: Sequence[str], percent: int, seed: int) -> Corpus:
     """
     total = sum(map(len, texts))
     if not percent or total * percent < 100 * _LEAST:
-        say("nothing is held out" + (f": {total} characters are too few" if percent else " (holdout is 0)"))
+        say(f"nothing is held out: {'too short, ' + counted(total, 'character') if percent else 'holdout is 0'}")
         return Corpus(list(texts), [])
     if len(texts) >= _MANY:
         count = max(round(len(texts) * percent / 100), 1)

@@ -162,7 +162,9 @@ def choose(config: LanguageModelConfig, kind: str, tokens: int, held: bool) -> L
 
 def _say(config: LanguageModelConfig, tokens: int) -> None:
     model, training = config.model, config.training
-    span = f"{training.max_steps} steps" if training.max_steps else f"{training.max_epochs or 'as many'} epochs"
+    span = counted(training.max_epochs, "epoch") if training.max_epochs else "as many epochs as there is time for"
+    if training.max_steps:
+        span = counted(training.max_steps, "step")
     say(
         f"recipe: {counted(model.num_layers or 1, 'layer')} of {model.hidden_size} units ({model.cell}), vectors of "
         f"{model.embedding_size}{', tied' if config.tie else ''}; {span} over {tokens} tokens in {training.batch_size} "

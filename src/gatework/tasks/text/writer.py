@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gatework.tasks.text.language import LanguageNet
 
 _DRAW = [field.name for field in fields(Sampling)]
+_MOST_BEAMS = 1000
 _SHOWN = 10  # unknown characters or words of a prompt that are named
 
 
@@ -51,7 +52,7 @@ class Writer:
         order = self._order(**options)
         if samples is not None:
             whole_number("samples", samples, 1)
-        whole_number("beams", beams, 0)
+        whole_number("beams", beams, 0, _MOST_BEAMS)
         if isinstance(length_power, bool) or not isinstance(length_power, int | float) or not 0 <= length_power <= 10:
             raise InputError(f"length_power is {length_power!r}; expected a number, 0 to 10.")
         read = [self._read(text) for text in prompts]
