@@ -26,6 +26,15 @@ from gatework.tasks.base import Task
 
 PUBLISHED = "published; see the README of the data"
 UNTUNED = "a minute of nn.LSTM, not tuned"
+# Short texts in which each word counts: chosen on a fifth of TREC's training part.
+SHORT = {
+    "word_dropout": 0.1,
+    "input_dropout": 0.3,
+    "pooling": "concat",
+    "character_filters": 20,
+    "character_widths": (2, 3, 4),
+    "learning_rate": 0.003,
+}
 
 
 @dataclass(frozen=True)
@@ -48,8 +57,10 @@ class Protocol:
 
 
 PROTOCOLS = {
-    "sst2": Protocol(TextClassifier, corpora.sst2, "accuracy", {"members": 5}, {UNTUNED: 0.790}),
-    "trec": Protocol(TextClassifier, corpora.trec, "accuracy", {"members": 5}, {UNTUNED: 0.854}),
+    "sst2": Protocol(TextClassifier, corpora.sst2, "accuracy", {"members": 4}, {UNTUNED: 0.790}),
+    "trec": Protocol(
+        TextClassifier, corpora.trec, "accuracy", {"members": 5, "max_epochs": 10, **SHORT}, {UNTUNED: 0.854}
+    ),
     "imdb": Protocol(TextClassifier, corpora.imdb, "accuracy", others={"plain LSTM": 0.865}),
     "imdb-transfer": Protocol(
         TextClassifier,
@@ -74,7 +85,7 @@ PROTOCOLS = {
         {UNTUNED: 0.874, "slot-gated": 0.888, "SF-ID": 0.922},
     ),
     "snips-intent": Protocol(
-        TextClassifier, corpora.snips_intent, "accuracy", {"members": 3}, {"slot-gated": 0.970, "SF-ID": 0.974}
+        TextClassifier, corpora.snips_intent, "accuracy", {"members": 3, **SHORT}, {"slot-gated": 0.970, "SF-ID": 0.974}
     ),
 }
 
