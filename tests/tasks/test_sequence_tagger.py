@@ -313,7 +313,7 @@ def test_a_language_model_sees_what_stands_before_and_behind(tmp_path: Path):
 @pytest.mark.parametrize(
     ("pairs", "message"),
     [
-        ([(["a", "b"], ["X"])], "2 tokens but 1 tags"),
+        ([(["a", "b"], ["X"])], "2 tokens but 1 tag"),
         ([(["a", "b"], ["O", "O"]), (["c"], ["O"])], "every token has the tag 'O'"),
         ([([], [])], "no sentence with a token"),
         ([], "empty"),

@@ -59,6 +59,8 @@ def _placeholder(field: Setting) -> str:
     """What stands for the value in help: N for a whole number, X for another number, else NAME."""
     if field.many:
         return "A,B,.."
+    if field.unit == "path":
+        return "PATH"
     if "number" in field.type_text:
         return "N" if "whole" in field.type_text else "X"
     return "NAME"

@@ -81,6 +81,8 @@ def _dispatch(argv: Sequence[str]) -> int:
     parser = Parser(f"gatework {name}", first, more.strip() or None)
     module.arguments(parser, rest)
     options, unknown = parser.parse_known_args(rest)
+    if blank := next((place for place in ("run", "data") if getattr(options, place, None) == ""), None):
+        raise ConfigError(f"{blank.upper()} is empty. Expected a file or a folder. See: {parser.prog} --help")
     return int(module.run(options, unknown) or 0)
 
 

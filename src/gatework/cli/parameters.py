@@ -86,6 +86,8 @@ def _annotation(text: str) -> tuple[str, list[str], bool]:
         for word in ast.literal_eval(inner)
     ]
     bare = [re.sub(r"^(?:Sequence|list|tuple)\[(\w+).*\]$", r"\1", part) for part in parts]
+    if "Path" in bare:
+        return "", choices, many
     kind = next((part for part in bare if part in ("bool", "int", "float", "str")), "")
     return ("float" if {"int", "float"} <= set(bare) else kind), choices, many
 

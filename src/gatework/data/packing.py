@@ -50,6 +50,8 @@ def named_errors(path: Path) -> Iterator[None]:
         raise InputError(f"there is no file {path}.{did_you_mean(path.name, near)} Expected the path of a data file.")
     try:
         yield
+    except IsADirectoryError as error:
+        raise InputError(f"{path} is a folder. Expected the path of a data file.") from error
     except PermissionError as error:
         raise InputError(
             f"{path} may not be read by this user. Expected a readable file; change its permissions."

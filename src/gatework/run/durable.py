@@ -43,6 +43,17 @@ def write(path: Path, data: bytes) -> None:
         sync_folder(path.parent)
 
 
+def check_place(path: Path) -> None:
+    """Raise StorageError where a file `path` could not be made: a folder of its name, none around it, or forbidden."""
+    with explaining(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "", str(path))
+        if not path.parent.is_dir():
+            raise FileNotFoundError(errno.ENOENT, "", str(path))
+        if not os.access(path.parent, os.W_OK):
+            raise PermissionError(errno.EACCES, "", str(path))
+
+
 def append(path: Path, data: bytes) -> None:
     """Add `data` at the end of the file `path` by one write call; a kill can tear only this last piece.
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import datetime
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -127,6 +128,10 @@ class Run:
         merged = {**self.facts, **facts}
         self.write_json(FACTS, merged)
         self.facts = merged
+
+    def discard(self) -> None:
+        """Remove the folder with all that it holds; what cannot be removed stays."""
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
         """Write an object; a "format" entry with the version is added, `read_json` checks and removes it."""

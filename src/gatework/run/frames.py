@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 ENDINGS = (".csv", ".csv.gz", ".tsv", ".jsonl", ".jsonl.gz", ".parquet", ".txt", ".conll")
 
 
+def check_output(path: str | Path) -> None:
+    """Raise InputError or StorageError where `write_frame` could not write `path`; call it before work of minutes."""
+    _ending(str(path))
+    durable.check_place(Path(path).resolve())
+
+
 def write_frame(path: str | Path, frame: Any) -> None:
     """Write a pandas, polars or arrow frame to `path`; its ending chooses the format.
 
@@ -31,9 +37,7 @@ def encode(frame: Any, name: str) -> bytes:
     import narwhals as nw  # only where a table is written: listing runs must be quick
 
     table = nw.from_native(frame, eager_only=True)
-    ending = next((ending for ending in reversed(ENDINGS) if name.lower().endswith(ending)), None)
-    if ending is None:
-        raise InputError(f"{name} has an ending that is not known; choose one of {', '.join(ENDINGS)}.")
+    ending = _ending(name)
     if ending == ".parquet":
         buffer = io.BytesIO()
         table.write_parquet(buffer)
@@ -41,6 +45,13 @@ def encode(frame: Any, name: str) -> bytes:
     data = _text(table, ending.removesuffix(".gz"))
     # mtime=0: the same table gives the same bytes
     return gzip.compress(data, mtime=0) if ending.endswith(".gz") else data
+
+
+def _ending(name: str) -> str:
+    ending = next((ending for ending in reversed(ENDINGS) if name.lower().endswith(ending)), None)
+    if ending is None:
+        raise InputError(f"{name} has an ending that is not known; choose one of {', '.join(ENDINGS)}.")
+    return ending
 
 
 def _text(table: nw.DataFrame[Any], ending: str) -> bytes:

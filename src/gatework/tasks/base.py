@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 Refit = Literal["further", "afresh", "never"]
 
+_BEGUN = "metrics.jsonl", "last/current.json"  # one of them is there as soon as a training has got anywhere
 _LONGEST_PATH = 4096  # characters; a longer text is no path
 
 WEIGHTS, MODEL, CONFIG = "model/weights.safetensors", "model/model.json", "config.yaml"
@@ -153,7 +154,12 @@ class Task(Estimator):
             source = {"path": path_of(data), "validation": path_of(validation), "hash": dataset.data_hash()}
             run = Run.create(self.name, self.config_.runs, seed=self.config_.training.seed, data=source)
             run.write_text(CONFIG, to_yaml(self.Config, flatten(self.config_)))
-            return self.train(run, dataset, said, started)
+            try:
+                return self.train(run, dataset, said, started)
+            except GateworkError:
+                if not any(map(run.has, _BEGUN)):
+                    run.discard()
+                raise
 
     def read_both(self, data: Any, validation: Any = None) -> Any:
         """What `read` gives; ConfigError for a held-out part where the application cuts its own."""

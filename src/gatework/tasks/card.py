@@ -9,12 +9,14 @@ if TYPE_CHECKING:
     from gatework.run import Run
     from gatework.tasks.evaluation import Evaluation
 
+_FURTHER = {"generate": "--prompt TEXT", "score": "TEXT -o page.html"}  # verbs that only some applications have
 
-def card(about: str, run: Run, facts: Mapping[str, Any], evaluation: Evaluation | None) -> str:
+
+def card(task: type, run: Run, facts: Mapping[str, Any], evaluation: Evaluation | None) -> str:
     """The card as markdown.
 
     Args:
-        about: the application's docstring; its first line is used.
+        task: the application; the first line of its docstring is used, and the further verbs it has are named.
         run: the run folder; its run.json says when, on what and with which data.
         facts: what the finished run adds to that.
         evaluation: scores on the held-out part, None where nothing was held out.
@@ -24,7 +26,7 @@ def card(about: str, run: Run, facts: Mapping[str, Any], evaluation: Evaluation 
     lines = [
         f"# {run.name}",
         "",
-        about.strip().partition("\n")[0],
+        (task.__doc__ or "").strip().partition("\n")[0],
         "",
         "## Scores",
         "",
@@ -44,6 +46,7 @@ def card(about: str, run: Run, facts: Mapping[str, Any], evaluation: Evaluation 
         "```",
         f"gatework predict {run.path} DATA -o predictions.csv",
         f"gatework evaluate {run.path} DATA",
+        *[f"gatework {verb} {run.path} {words}" for verb, words in _FURTHER.items() if hasattr(task, verb)],
         f"gatework fit {run.task} DATA --config {run.path}/config.yaml    # the same settings on other data",
         "```",
         "",

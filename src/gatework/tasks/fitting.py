@@ -118,7 +118,7 @@ class Fitting:
             "parameters": sum(p.numel() for p in task.nets_.parameters()),
             "seconds": round(seconds, 2),
         }
-        run.write_text("README.md", card(type(task).__doc__ or "", run, facts, evaluation))
+        run.write_text("README.md", card(type(task), run, facts, evaluation))
         run.record(**facts)
 
 

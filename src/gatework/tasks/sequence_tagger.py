@@ -182,7 +182,9 @@ class SequenceTagger(Task):
         if spans and self.config_.tags.scheme == "plain":
             raise InputError("spans=True, but the tags of this run spell no entities; leave it out.")
         sentences = self.config_.tags.read(data, labelled=False).sentences
-        found = sequences(list(self.nets_), self.lexicon_, self.lexicon_.encode(sentences), nbest)
+        read = self.lexicon_.encode(sentences)
+        read.say_unknown()
+        found = sequences(list(self.nets_), self.lexicon_, read, nbest)
         columns = (entity_columns if spans else token_columns)(sentences, found, nbest > 1)
         return frame(columns, data)
 

@@ -14,6 +14,8 @@ from gatework.tasks.text.transfer import Transfer
 from gatework.train.settings import Training
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import nn
 
     from gatework.tasks.evaluation import Evaluation
@@ -127,7 +129,7 @@ class TextClassifier(Task):
         title = f"held-out part: {counted(len(held), 'text')} (also used to stop early and to calibrate)"
         return evaluation(fitted, list(self.nets_), held, self.baselines_, title)
 
-    def predict(self, data: Any, highlights: str | None = None) -> Any:
+    def predict(self, data: Any, highlights: str | Path | None = None) -> Any:
         """The class of every text, and the probability of each class.
 
         Args:

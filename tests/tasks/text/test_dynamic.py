@@ -24,7 +24,7 @@ def test_without_either_it_is_the_plain_evaluation():
 def test_updates_follow_their_equation(monkeypatch):
     monkeypatch.setattr(dynamic, "_SEGMENT", 10)
     net, stream, rate, pull = small_net(num_layers=1), ids(31), 0.01, 0.2
-    found = Adaptation(rate=rate, pull=pull).surprisals(net, stream)
+    found = Adaptation(dynamic=rate, pull=pull).surprisals(net, stream)
 
     own, state, expected = copy.deepcopy(net), None, []
     start = [w.detach().clone() for w in own.parameters()]
@@ -48,14 +48,14 @@ def test_updates_follow_their_equation(monkeypatch):
 def test_a_stream_that_repeats_itself_is_learned():
     net, stream = small_net(), ids(7).repeat(60)
     plain = surprisals(net, stream)[200:].mean()
-    assert Adaptation(rate=0.01).surprisals(net, stream)[200:].mean() < 0.5 * plain
+    assert Adaptation(dynamic=0.01).surprisals(net, stream)[200:].mean() < 0.5 * plain
     assert Adaptation(cache=100, cache_weight=0.5, cache_sharpness=5).surprisals(net, stream)[200:].mean() < 0.7 * plain
 
 
 def test_the_network_stays_as_it_is():
     net = small_net()
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    Adaptation(rate=0.05, pull=0.1, cache=20).surprisals(net, ids(100))
+    Adaptation(dynamic=0.05, pull=0.1, cache=20).surprisals(net, ids(100))
     assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
 
 
@@ -84,7 +84,7 @@ def test_the_cache_remembers_no_more_than_its_window():
 
 
 @pytest.mark.parametrize(
-    "settings", [{"rate": -1}, {"pull": 2}, {"cache": -5}, {"cache_weight": 1.5}, {"cache_sharpness": "x"}]
+    "settings", [{"dynamic": -1}, {"pull": 2}, {"cache": -5}, {"cache_weight": 1.5}, {"cache_sharpness": "x"}]
 )
 def test_out_of_range(settings: dict):
     with pytest.raises(InputError, match=f"{next(iter(settings))} is .*expected a number"):

@@ -36,7 +36,7 @@ def run(options: argparse.Namespace, rest: Sequence[str]) -> None:
         raise ConfigError(f"{options.run} is a run of {model.name}, which writes no text; expected a language-model.")
     refuse_unknown("gatework generate", rest, ("--prompt", *flags(model.generate, _LEFT)))
     given = parameters(model.generate, options, _LEFT)
-    if any(given.get(name) for name in _WHOLE):
+    if given.get("beams") or given.get("samples") is not None:
         texts = model.generate(options.prompt, **given)
         for text in [texts] if isinstance(texts, str) else texts:
             print(f"{options.prompt}{text}\n")

@@ -28,9 +28,11 @@ def run(options: argparse.Namespace, rest: Sequence[str]) -> None:
 
     from gatework.cli.flags import refuse_unknown
     from gatework.cli.parameters import flags, parameters
-    from gatework.run import write_frame
+    from gatework.run import check_output, write_frame
     from gatework.tasks import load
 
+    if options.output:
+        check_output(options.output)
     model = load(options.run)
     refuse_unknown("gatework predict", rest, ("--output", *flags(model.predict)))
     frame = model.predict(options.data, **parameters(model.predict, options))

@@ -23,23 +23,28 @@ def run(options: argparse.Namespace, rest: Sequence[str]) -> None:
 
     from gatework.cli.flags import refuse_unknown
     from gatework.data.text import read_corpus
-    from gatework.errors import ConfigError
-    from gatework.run import write_frame, write_text
+    from gatework.data.text.textfile import is_file_name
+    from gatework.errors import ConfigError, InputError
+    from gatework.run import check_output, check_place, write_frame, write_text
     from gatework.say import say
     from gatework.tasks import load
     from gatework.tasks.base import path_of
     from gatework.tasks.language_model import LanguageModel
 
     refuse_unknown("gatework score", rest, ("--output",))
+    output, page = options.output, str(options.output or "").lower().endswith((".html", ".htm"))
+    if output:
+        check_place(Path(output).resolve()) if page else check_output(output)
     model = load(options.run)
     if not isinstance(model, LanguageModel):
         raise ConfigError(f"{options.run} is a run of {model.name}, which scores no text; expected a language-model.")
     path = path_of(options.text)
     path = path if path and Path(path).is_file() else None
+    if path is None and is_file_name(options.text):
+        raise InputError(f"there is no file {options.text}. Expected a text, or a file that holds one.")
     found = model.score("\n".join(read_corpus(path).texts) if path else options.text)
     say(str(found))
-    output = options.output
-    if output and Path(output).suffix.lower() in (".html", ".htm"):
+    if page:
         write_text(output, found.page(f"Surprisal: {options.run}"))
     elif output:
         write_frame(output, found.table())

@@ -59,7 +59,8 @@ class Columns:
             return column
         hint = did_you_mean(column, names) if isinstance(column, str) else ""
         raise InputError(
-            f"{argument}={column!r}, but {self.name} has no such column.{hint} It has {quoted(names)}. Name one."
+            f"{argument}={column!r}, but {self.name} has no such column.{hint} It has {quoted(names)}. "
+            "Name one of them, or rename it."
         )
 
     def known(self, candidates: Iterable[str]) -> str | None:

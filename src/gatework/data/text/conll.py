@@ -125,6 +125,8 @@ def _places(
         tag_name = found_tag or names[-1]
     else:
         tag_name = columns.named(tag, "tag_column")
+    if labelled and tag_name == token_name:
+        raise InputError(f"column {tag_name!r} is named as tokens and as tags. Expected two columns; name another one.")
     if labelled and (tag is None or token is None) and (named or len(names) > 2):
         say(f"tokens: column {token_name!r}; tags: column {tag_name!r} of {len(names)}")
     return names.index(token_name), names.index(tag_name)

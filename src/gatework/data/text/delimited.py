@@ -87,7 +87,7 @@ def _quoted(path: Path, text: str, separator: str, known: frozenset[str]) -> tup
             )  # fmt: skip
     except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
         raise InputError(
-            f"{path} is not a regular table: {str(error).strip()}. Expected {len(names)} fields in every line; mend "
+            f"{path} is not a regular table: {_reason(error)}. Expected {len(names)} fields in every line; mend "
             "that line, put texts that hold the separator in double quotes, or use .jsonl."
         ) from error
     headed = _has_header(frame.head(_LOOK).values.tolist(), known)
@@ -98,6 +98,11 @@ def _quoted(path: Path, text: str, separator: str, known: frozenset[str]) -> tup
         names = [f"column{i}" for i in range(1, len(names) + 1)]
     _check_names(path, names)
     return frame.set_axis(names, axis=1), headed
+
+
+def _reason(error: Exception) -> str:
+    """What pandas says is wrong, without where in pandas it was found."""
+    return str(error).strip().removeprefix("Error tokenizing data. C error: ")
 
 
 def _has_header(rows: list[list[str]], known: frozenset[str]) -> bool:

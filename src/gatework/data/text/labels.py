@@ -57,4 +57,5 @@ def check_classes(labels: Sequence[Label], least: int) -> None:
             "another class, or name the right column by label_column=."
         )
     shown = listed([f"{name} ({count})" for name, count in counts.most_common(8)], 8)
-    say(f"{counted(len(labels), 'text')}, {len(counts)} classes: {shown}{' ...' if len(counts) > 8 else ''}")
+    classes = "1 class" if len(counts) == 1 else f"{len(counts)} classes"
+    say(f"{counted(len(labels), 'text')}, {classes}: {shown}{' ...' if len(counts) > 8 else ''}")

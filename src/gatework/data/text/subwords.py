@@ -146,7 +146,7 @@ def learn_subwords(
     if counts.total() > _TEXT:
         step = -(-counts.total() // _TEXT)
         lines = lines[::step]
-        say(f"vocabulary: learned from every {step}th line of {counts.total()} characters")
+        say(f"vocabulary: learned from one line in {step} of {counts.total()} characters")
     file = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(lines),

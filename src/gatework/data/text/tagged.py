@@ -14,6 +14,7 @@ from gatework.data.text.conll import Kept, is_column_file, read_conll
 from gatework.data.text.tagged_table import read_table
 from gatework.data.text.textfile import is_text, read_text
 from gatework.data.text.tokenise import words
+from gatework.data.wording import counted
 from gatework.errors import InputError
 
 
@@ -111,8 +112,8 @@ def _filled(kept: Kept) -> Tagged:
     for tokens, own, place in zip(sentences, tags, places, strict=True):
         if len(tokens) != len(own):
             raise InputError(
-                f"{place} has {len(tokens)} tokens but {len(own)} tags, tokens {' '.join(tokens)[:60]!r}. Expected a "
-                "tag for each token; mend that sentence."
+                f"{place} has {counted(len(tokens), 'token')} but {counted(len(own), 'tag')}, tokens "
+                f"{' '.join(tokens)[:60]!r}. Expected a tag for each token; mend that sentence."
             )
     return Tagged(sentences, tags, places)
 

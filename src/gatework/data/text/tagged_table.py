@@ -68,6 +68,8 @@ def _find(columns: Columns, token: str | int | None, tag: str | int | None, labe
         token_name = next(name for name in columns.values if name != tag_name)
     if labelled and tag_name is None and len(columns.values) == 2:
         tag_name = next(name for name in columns.values if name != token_name)
+    if token_name == tag_name:
+        raise InputError(f"column {tag_name!r} is named as tokens and as tags. Expected two columns; name another one.")
     if token_name is None or (labelled and tag_name is None):
         role, argument = ("tokens", "token_column") if token_name is None else ("tags", "tag_column")
         raise InputError(

@@ -12,6 +12,7 @@ from gatework.errors import InputError
 from gatework.say import say
 
 _FILE = re.compile(r"[/\\]\S*$|\.[A-Za-z]\w{0,7}(\.gz|\.xz)?$")  # the last word names a folder, or ends like a file
+_BINARY = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"%PDF-", b"PK\x03\x04", b"PAR1", b"\x1f\x8b", b"\xd0\xcf\x11\xe0")
 _LONGEST_PATH = 1024  # characters; a longer string is no path, and systems refuse to look for one
 
 
@@ -31,13 +32,18 @@ def read_text(path: Path) -> str:
         if not data.strip():
             held = "white space only" if data else "no text (0 bytes)"
             raise InputError(f"{path} holds {held}. Expected text; check how it was written.")
-        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or data.count(b"\0") > len(data) // 10:
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, *_BINARY)) or data.count(b"\0") > len(data) // 10:
             raise InputError(f"{path} is not UTF-8 text: it looks like UTF-16 or a binary file. Save it as UTF-8.")
         text = data.decode("utf-8-sig")
     if "\0" in text:
         say(f"{path.name}: {counted(text.count(chr(0)), 'NUL character')} left out")
         text = text.replace("\0", "")
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def is_file_name(text: str) -> bool:
+    """Whether a text is a single word that is spelt like the name of a file or a folder: "notes.txt", "data/notes"."""
+    return len(text.split()) == 1 and _FILE.search(text) is not None
 
 
 def is_text(source: object) -> bool:

@@ -7,6 +7,7 @@ kept as its terms and weights, so that it can be scored again on other texts; no
 from __future__ import annotations
 
 import importlib.util
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -77,7 +78,9 @@ def _regression(counted: Any, truth: Truth, seed: int) -> tuple[Truth, Array, Ar
     places = np.unique(truth)
     if len(places) == 1:
         return places, np.zeros((1, counted.shape[1])), np.zeros(1)
-    model = LogisticRegression(C=_STRENGTH, max_iter=_STEPS, random_state=seed).fit(counted, truth)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The number of unique classes is greater")  # said by the classes themselves
+        model = LogisticRegression(C=_STRENGTH, max_iter=_STEPS, random_state=seed).fit(counted, truth)
     weights, bias = model.coef_, model.intercept_
     if len(places) == 2:  # scikit-learn gives the second class alone
         weights, bias = np.concatenate([np.zeros_like(weights), weights]), np.concatenate([np.zeros(1), bias])

@@ -98,7 +98,10 @@ class Classes:
         for own, place in zip(documents.labels, documents.places, strict=True):
             unknown = [name for name in own if name not in number]
             if unknown:
-                raise InputError(f"{place}: the label {unknown[0]!r} is none of the classes {_list(self.names)}.")
+                raise InputError(
+                    f"{place}: the label {unknown[0]!r} is none of the classes {_list(self.names)}. "
+                    "Expected one of them; mend the label, or leave the row out."
+                )
             if not self.several and len(own) != 1:
                 raise InputError(f"{place}: {len(own)} labels; expected one of {_list(self.names)}.")
         if not self.several:

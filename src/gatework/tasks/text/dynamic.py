@@ -24,7 +24,7 @@ class Adaptation:
     """What is added to a model while it reads a stream; the saved model stays as it is.
 
     Attributes:
-        rate: of dynamic evaluation, the step of a weight whose gradient is as large as usual; 0 = off.
+        dynamic: of dynamic evaluation, the step of a weight whose gradient is as large as usual; 0 = off.
         pull: how far a usual weight goes back to the saved one at each update, 0 to 1.
         cache: tokens that the neural cache looks back; 0 = off.
         cache_weight: share of the cache in the probabilities, 0 to 1.
@@ -33,14 +33,14 @@ class Adaptation:
     Raises InputError for values out of range.
     """
 
-    rate: float = 0.0
+    dynamic: float = 0.0
     pull: float = 0.0
     cache: int = 0
     cache_weight: float = 0.1
     cache_sharpness: float = 0.3
 
     def __post_init__(self) -> None:
-        bounds = {"rate": 1.0, "pull": 1.0, "cache": 100_000, "cache_weight": 1.0, "cache_sharpness": 1000.0}
+        bounds = {"dynamic": 1.0, "pull": 1.0, "cache": 100_000, "cache_weight": 1.0, "cache_sharpness": 1000.0}
         for name, most in bounds.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
@@ -49,7 +49,7 @@ class Adaptation:
     def surprisals(self, net: LanguageNet, ids: Tensor) -> Tensor:
         """Surprisal [R - 1] in nats of every token of a stream [R] but the first, read in one state."""
         cache = Cache(self.cache, self.cache_weight, self.cache_sharpness) if self.cache else None
-        read = dynamic_outputs(net, ids, self.rate, self.pull) if self.rate else _scored(net, ids)
+        read = dynamic_outputs(net, ids, self.dynamic, self.pull) if self.dynamic else _scored(net, ids)
         return torch.cat([cache.mixed(y, targets, nats) if cache else nats for y, targets, nats in read])
 
 

@@ -11,6 +11,7 @@ import torch
 
 from gatework.data.text.encoding import END, UNKNOWN
 from gatework.errors import InputError
+from gatework.say import say
 from gatework.tasks.evaluation import Evaluation
 from gatework.tasks.text import corpus
 from gatework.tasks.text.dynamic import Adaptation
@@ -90,12 +91,15 @@ class FittedLanguage:
         streams = [corpus.stream(self.vocabulary, [text], self.direction) for text in documents.texts]
         totals = surprisal_of_each(self.nets, streams)
         tokens = [len(ids) - 1 for ids in streams]
+        unknown = [int((ids == UNKNOWN).sum()) for ids in streams]
+        if any(unknown):
+            say(f"{sum(unknown)} of {sum(tokens)} tokens are not in the vocabulary; their spelling is not in the count")
         bits = [total / math.log(2) for total in totals]
         lengths = [corpus.length([text]) for text in documents.texts]
         return {
             "text": list(documents.places),
             "tokens": tokens,
-            "unknown": [int((ids == UNKNOWN).sum()) for ids in streams],
+            "unknown": unknown,
             "characters": lengths,
             "bits": bits,
             "bits_per_character": [own / length for own, length in zip(bits, lengths, strict=True)],

@@ -10,7 +10,10 @@ import torch
 from torch import Tensor
 
 from gatework.data.text import Tokens
+from gatework.data.text.encoding import UNKNOWN
 from gatework.data.text.schemes import convert, legal, spell
+from gatework.data.wording import counted
+from gatework.say import say
 from gatework.tasks.text.inputs import Encoded, Inputs, Sentences
 from gatework.tasks.text.marks import mark_table
 from gatework.tasks.text.most_frequent import MostFrequent
@@ -130,6 +133,12 @@ class TaggerInputs:
     def lengths(self) -> Tensor:
         """Words of each sentence, long [S]."""
         return self.own.lengths
+
+    def say_unknown(self) -> None:
+        """Say how many words the training did not have, where they are more than half."""
+        unknown, total = int((self.own.ids.flat == UNKNOWN).sum()), len(self.own.ids.flat)
+        if 2 * unknown > total:
+            say(f"{unknown} of {counted(total, 'token')} are words that the training did not have: tags are guesses")
 
     def batch(self, numbers: Tensor) -> dict[str, Tensor]:
         """The sentences `numbers` [B]: what `Encoded.batch` and `Pieces.batch` give, and marks [B, T, M]."""
