@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from gatework.bench.timing import Repeats, alternate
 from gatework.data.text import Buckets
 from gatework.tasks.sequence_tagger import SequenceTaggerConfig
-from gatework.tasks.text.tag_choices import choose, learn
-from gatework.tasks.text.tagged_set import TaggedSet
-from gatework.tasks.text.tagger_network import TaggerNet
-from gatework.tasks.text.tagger_problem import tagging_problem
+from gatework.tasks.tagging.choices import choose, learn
+from gatework.tasks.tagging.network import TaggerNet
+from gatework.tasks.tagging.problem import tagging_problem
+from gatework.tasks.tagging.tagged_set import TaggedSet
 from gatework.train.problem import Batch, Problem
 
 try:

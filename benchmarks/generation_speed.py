@@ -20,8 +20,8 @@ from torch import nn
 
 from gatework.data.text import Vocabulary, learn_vocabulary
 from gatework.nn import Backbone
-from gatework.tasks.text.language import LanguageNet
-from gatework.tasks.text.writer import Writer
+from gatework.tasks.language.network import LanguageNet
+from gatework.tasks.language.writer import Writer
 
 PEER = "torch.nn.LSTM in a plain loop"
 TOKENS, FIRST = 1200, 100  # of a text; those before FIRST are not counted

@@ -21,8 +21,8 @@ from torch.nn import functional as F
 from gatework.bench.timing import Repeats, alternate
 from gatework.data.text import learn_vocabulary
 from gatework.data.text.encoding import SPECIAL
+from gatework.tasks.language.network import LanguageNet, language_problem
 from gatework.tasks.language_model import LanguageModelConfig
-from gatework.tasks.text.language import LanguageNet, language_problem
 from gatework.train.groups import partition
 from gatework.train.optimiser import optimiser
 from gatework.train.problem import Problem

@@ -105,7 +105,9 @@ def test_run_folder_holds_everything(model):
                 model.run_.path / name
             ).stat().st_size > 5000
     facts = json.loads((model.run_.path / "run.json").read_text())
-    assert facts["status"] == "finished" and facts["score"]["MAE"] > 0 and facts["baselines"]["seasonal naive"]["MAE"] > 0
+    assert (
+        facts["status"] == "finished" and facts["score"]["MAE"] > 0 and facts["baselines"]["seasonal naive"]["MAE"] > 0
+    )
     assert any("frequency: D" in line for line in facts["decisions"])
     card = (model.run_.path / "README.md").read_text()
     assert "| MAE |" in card and facts["data"]["hash"] in card and f"gatework predict {model.run_.path}" in card

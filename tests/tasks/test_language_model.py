@@ -18,11 +18,11 @@ from gatework.errors import CellError, ConfigError, InputError
 from gatework.run.checkpoint import Checkpoint
 from gatework.say import quiet, recording
 from gatework.tasks import resume
+from gatework.tasks.language.generation import Order
+from gatework.tasks.language.network import CarriedState
+from gatework.tasks.language.reading import Reader
+from gatework.tasks.language.sampling import Sampling
 from gatework.tasks.language_model import LanguageModel
-from gatework.tasks.text.generation import Order
-from gatework.tasks.text.language import CarriedState
-from gatework.tasks.text.reading import Reader
-from gatework.tasks.text.sampling import Sampling
 
 CORPUS = synthetic_corpus(0, 100)
 OTHER = synthetic_corpus(1, 30)

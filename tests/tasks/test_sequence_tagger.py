@@ -207,7 +207,7 @@ def test_validation_data_take_the_place_of_the_held_out_part(tmp_path: Path):
 
 
 def test_equal_sentences_are_not_torn_apart():
-    from gatework.tasks.text.tagged_set import held_out
+    from gatework.tasks.tagging.tagged_set import held_out
 
     pairs = tagged(80) * 2
     kept, out = held_out(Tagged([words for words, _ in pairs], [tags for _, tags in pairs], [""] * 160), 10, 0)
@@ -216,7 +216,7 @@ def test_equal_sentences_are_not_torn_apart():
 
 
 def test_vectors_of_a_file_are_started_from(tmp_path: Path):
-    from gatework.tasks.text.tagged_set import TaggedSet
+    from gatework.tasks.tagging.tagged_set import TaggedSet
 
     path = tmp_path / "vectors.txt"
     path.write_text("went 1 2 3\noslo 4 5 6\n", encoding="utf-8")

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from pydantic import Field
 
 from gatework.tasks.base import Task, TaskConfig
-from gatework.tasks.text.language_settings import LanguageNetwork, LanguageTraining
+from gatework.tasks.language.settings import LanguageNetwork, LanguageTraining
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from gatework.data.text import Documents, Vocabulary
     from gatework.tasks.evaluation import Evaluation
-    from gatework.tasks.text.corpus import Corpus
-    from gatework.tasks.text.fitted_language import FittedLanguage
-    from gatework.tasks.text.generation import Generated
-    from gatework.tasks.text.language import LanguageNet
-    from gatework.tasks.text.surprisal import Surprisal
+    from gatework.tasks.language.corpus import Corpus
+    from gatework.tasks.language.fitted import FittedLanguage
+    from gatework.tasks.language.generation import Generated
+    from gatework.tasks.language.network import LanguageNet
+    from gatework.tasks.language.surprisal import Surprisal
     from gatework.train.problem import Problem
 
 
@@ -81,7 +81,7 @@ class LanguageModel(Task):
     def read(self, data: Any, validation: Any = None) -> Corpus:
         """The texts, and those held out."""
         from gatework.cells import find
-        from gatework.tasks.text.corpus import Corpus, split
+        from gatework.tasks.language.corpus import Corpus, split
 
         config = self.config_
         find(config.model.cell)
@@ -92,7 +92,7 @@ class LanguageModel(Task):
 
     def decide(self, dataset: Corpus) -> LanguageModelConfig:
         """Vocabulary, and the settings that the text decides."""
-        from gatework.tasks.text.language_recipe import choose, kind_of, vocabulary_of
+        from gatework.tasks.language.recipe import choose, kind_of, vocabulary_of
 
         kind = kind_of(dataset) if self.config_.tokens == "auto" else self.config_.tokens
         self.vocabulary_ = vocabulary_of(self.config_, dataset, kind)
@@ -100,7 +100,7 @@ class LanguageModel(Task):
 
     def problem(self, dataset: Corpus, seed: int, whole: bool) -> Problem:
         """Truncated backpropagation over the stream, validated on the held-out one."""
-        from gatework.tasks.text.language import language_problem
+        from gatework.tasks.language.network import language_problem
 
         train = self._stream([*dataset.train, *(dataset.held if whole else [])])
         held = self._stream(dataset.held) if dataset.held and not whole else None
@@ -108,8 +108,8 @@ class LanguageModel(Task):
 
     def conclude(self, dataset: Corpus) -> Evaluation | None:
         """Count the baselines, and score the held-out texts."""
-        from gatework.tasks.text.fitted_language import COUNTS
-        from gatework.tasks.text.ngrams import Trigrams
+        from gatework.tasks.language.fitted import COUNTS
+        from gatework.tasks.language.ngrams import Trigrams
 
         counts = Trigrams.of(self._stream(dataset.train).numpy(), len(self.vocabulary_))
         self.run_.write_tensors(COUNTS, counts.to_tensors())
@@ -147,7 +147,7 @@ class LanguageModel(Task):
         Returns:
             scores beside counting models'; also saved, with plots, in evaluations/. The saved model stays as it is.
         """
-        from gatework.tasks.text.dynamic import Adaptation
+        from gatework.tasks.language.dynamic import Adaptation
 
         adaptation = Adaptation(dynamic, pull, cache, cache_weight, cache_sharpness)
         found = self._fitted().evaluation(self._documents(data).texts, "the text", adaptation)
@@ -216,12 +216,12 @@ class LanguageModel(Task):
         return read_corpus(data, text_column=self.config_.text_column)
 
     def _stream(self, texts: Sequence[str]) -> Tensor:
-        from gatework.tasks.text.corpus import stream
+        from gatework.tasks.language.corpus import stream
 
         return stream(self.vocabulary_, texts, self.config_.direction)
 
     def _fitted(self) -> FittedLanguage:
-        from gatework.tasks.text.fitted_language import FittedLanguage
+        from gatework.tasks.language.fitted import FittedLanguage
 
         self.check_trained()
         return FittedLanguage(
@@ -235,7 +235,7 @@ class LanguageModel(Task):
     def restore(self, learned: dict[str, Any]) -> Callable[[], nn.Module]:
         """Take it back; the network follows from settings and its size."""
         from gatework.data.text import Vocabulary
-        from gatework.tasks.text.language import language_network
+        from gatework.tasks.language.network import language_network
 
         self.vocabulary_ = Vocabulary.from_json(learned["vocabulary"])
         return lambda: language_network(self.config_, self.vocabulary_)

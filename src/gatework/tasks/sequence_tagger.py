@@ -11,8 +11,8 @@ from pydantic import Field
 from gatework.errors import InputError
 from gatework.say import say
 from gatework.tasks.base import Task, TaskConfig
+from gatework.tasks.tagging.settings import PERCENT, TagSettings
 from gatework.tasks.text.network import TwoWayNetwork
-from gatework.tasks.text.tag_settings import PERCENT, TagSettings
 from gatework.tasks.text.transfer import Transfer
 from gatework.train.settings import Training
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from gatework.data.text import Tagged
     from gatework.tasks.evaluation import Evaluation
-    from gatework.tasks.text.lexicon import Lexicon
-    from gatework.tasks.text.tagged_set import TaggedSet
+    from gatework.tasks.tagging.lexicon import Lexicon
+    from gatework.tasks.tagging.tagged_set import TaggedSet
     from gatework.train.jobs import Job
     from gatework.train.problem import Problem
 
@@ -117,7 +117,7 @@ class SequenceTagger(Task):
     def read(self, data: Any, validation: Any = None) -> TaggedSet:
         """Tagged sentences: a CoNLL file, jsonl or table, pairs of tokens and tags; checked, one part held out."""
         from gatework.cells import find
-        from gatework.tasks.text.tagged_set import TaggedSet
+        from gatework.tasks.tagging.tagged_set import TaggedSet
 
         config = self.config_
         find(config.model.cell)
@@ -127,7 +127,7 @@ class SequenceTagger(Task):
 
     def decide(self, dataset: TaggedSet) -> SequenceTaggerConfig:
         """The settings that the data decide."""
-        from gatework.tasks.text.tag_choices import choose, learn
+        from gatework.tasks.tagging.choices import choose, learn
 
         config = choose(self.config_, dataset)
         self.lexicon_ = learn(config, dataset)
@@ -143,7 +143,7 @@ class SequenceTagger(Task):
 
     def problem(self, dataset: TaggedSet, seed: int, whole: bool) -> Problem:
         """Sentences of like length in a batch; scored on the held-out part by F1, or accuracy where no entities are."""
-        from gatework.tasks.text.tagger_problem import tagging_problem
+        from gatework.tasks.tagging.problem import tagging_problem
 
         held = None if whole else dataset.held
         return tagging_problem(self.config_, self.lexicon_, dataset.part(whole), held, seed, self.prepared_)
@@ -172,9 +172,9 @@ class SequenceTagger(Task):
         Raises:
             InputError: the data cannot be read, `nbest` is out of range, or `spans` of tags that spell no entities.
         """
+        from gatework.tasks.tagging.answers import entity_columns, token_columns
+        from gatework.tasks.tagging.decoding import sequences
         from gatework.tasks.text.answers import frame
-        from gatework.tasks.text.tag_answers import entity_columns, token_columns
-        from gatework.tasks.text.tag_decoding import sequences
 
         self.check_trained()
         if isinstance(nbest, bool) or not isinstance(nbest, int) or not 1 <= nbest <= _MOST_WAYS:
@@ -199,7 +199,7 @@ class SequenceTagger(Task):
             beside the most frequent tag of each word; also saved, with plots and tables of every kind, of the worst
             sentences and of all predictions, in the run's evaluations/.
         """
-        from gatework.tasks.text.tagged_set import checked, filled, say_unknown
+        from gatework.tasks.tagging.tagged_set import checked, filled, say_unknown
 
         self.check_trained()
         tags = self.config_.tags
@@ -209,8 +209,8 @@ class SequenceTagger(Task):
 
     def _scored(self, tagged: Tagged, name: str = "") -> Evaluation:
         from gatework.data.wording import counted
-        from gatework.tasks.text.tag_decoding import best_tags
-        from gatework.tasks.text.tag_scores import Tagging
+        from gatework.tasks.tagging.decoding import best_tags
+        from gatework.tasks.tagging.report import Tagging
 
         lexicon = self.lexicon_
         found = best_tags(list(self.nets_), lexicon, lexicon.encode(tagged.sentences))
@@ -226,8 +226,8 @@ class SequenceTagger(Task):
 
     def restore(self, learned: dict[str, Any]) -> Callable[[], nn.Module]:
         """Take them back; the network follows from settings and sizes."""
-        from gatework.tasks.text.lexicon import Lexicon
-        from gatework.tasks.text.tagger_problem import tagger
+        from gatework.tasks.tagging.lexicon import Lexicon
+        from gatework.tasks.tagging.problem import tagger
 
         self.lexicon_ = Lexicon.from_json(learned, self.config_.model)
         return lambda: tagger(self.config_, self.lexicon_)

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from gatework.say import say
 from gatework.tasks.base import Task, TaskConfig
-from gatework.tasks.text.classifier_settings import ClassifierNetwork, LabelledText, Tokenising
+from gatework.tasks.classification.settings import ClassifierNetwork, LabelledText, Tokenising
 from gatework.tasks.text.transfer import Transfer
 from gatework.train.settings import Training
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    from gatework.tasks.classification.baselines import Baselines
+    from gatework.tasks.classification.fitted import FittedClassifier
+    from gatework.tasks.classification.parts import Parts
     from gatework.tasks.evaluation import Evaluation
-    from gatework.tasks.text.baselines import Baselines
-    from gatework.tasks.text.fitted_classifier import FittedClassifier
-    from gatework.tasks.text.parts import Parts
     from gatework.tasks.text.transfer import Origin
     from gatework.train.jobs import Job
     from gatework.train.problem import Problem
@@ -79,8 +79,8 @@ class TextClassifier(Task):
     def read(self, data: Any, validation: Any = None) -> Parts:
         """Labelled texts, a part held out, and the unlabelled texts of a pre-training."""
         from gatework.cells import find
-        from gatework.tasks.text.classifier_choices import PERCENT
-        from gatework.tasks.text.parts import Parts
+        from gatework.tasks.classification.choices import PERCENT
+        from gatework.tasks.classification.parts import Parts
 
         config = self.config_
         find(config.model.cell)
@@ -91,9 +91,9 @@ class TextClassifier(Task):
 
     def decide(self, dataset: Parts) -> TextClassifierConfig:
         """Classes, vocabulary and the settings that the data decide; the baselines, before anything is trained."""
-        from gatework.tasks.text.baselines import Baselines
-        from gatework.tasks.text.classes import Classes
-        from gatework.tasks.text.classifier_choices import choose
+        from gatework.tasks.classification.baselines import Baselines
+        from gatework.tasks.classification.choices import choose
+        from gatework.tasks.classification.classes import Classes
 
         config = self.config_
         classes = Classes.of(dataset.given, config.kind, config.classes, config.columns.label_separator)
@@ -110,7 +110,7 @@ class TextClassifier(Task):
 
     def problem(self, dataset: Parts, seed: int, whole: bool) -> Problem:
         """Texts of like length in a batch; validated by the log loss of the held-out part."""
-        from gatework.tasks.text.classifier_problem import classifier_problem
+        from gatework.tasks.classification.problem import classifier_problem
 
         train, held = (dataset.whole, None) if whole else (dataset.train, dataset.held)
         return classifier_problem(self.fitted_, train, held, seed, self.origin_, self.prepared_)
@@ -118,7 +118,7 @@ class TextClassifier(Task):
     def conclude(self, dataset: Parts) -> Evaluation | None:
         """Calibrate on the held-out texts, score them, and show what decided the worst mistakes."""
         from gatework.data.wording import counted
-        from gatework.tasks.text.classifier_report import evaluation
+        from gatework.tasks.classification.report import evaluation
 
         self.baselines_.save(self.run_)
         held, fitted = dataset.held, self.fitted_
@@ -145,8 +145,8 @@ class TextClassifier(Task):
             InputError: the column of texts is missing, a text is empty, a file cannot be read.
         """
         from gatework.run import write_text
+        from gatework.tasks.classification.report import answers, words_page
         from gatework.tasks.text.answers import frame
-        from gatework.tasks.text.classifier_report import answers, words_page
 
         self.check_trained()
         fitted = self.fitted_
@@ -171,8 +171,8 @@ class TextClassifier(Task):
             InputError: a label that the fit did not have, a column that is missing, a text that is empty.
         """
         from gatework.data.wording import counted
-        from gatework.tasks.text.baselines import Baselines
-        from gatework.tasks.text.classifier_report import evaluation
+        from gatework.tasks.classification.baselines import Baselines
+        from gatework.tasks.classification.report import evaluation
 
         self.check_trained()
         fitted = self.fitted_
@@ -191,7 +191,7 @@ class TextClassifier(Task):
         """Take them back; the networks follow from settings and sizes, one member after the other."""
         import itertools
 
-        from gatework.tasks.text.fitted_classifier import FittedClassifier
+        from gatework.tasks.classification.fitted import FittedClassifier
 
         self.fitted_ = FittedClassifier.from_json(learned, self.config_)
         members = itertools.count()

@@ -14,9 +14,9 @@ from gatework.errors import ArtefactError, ConfigError
 from gatework.run.checkpoint import Checkpoint
 from gatework.say import quiet
 from gatework.tasks import load, resume
+from gatework.tasks.classification.settings import ClassifierNetwork
+from gatework.tasks.language.pretraining import language_settings
 from gatework.tasks.language_model import LanguageModel
-from gatework.tasks.text.classifier_settings import ClassifierNetwork
-from gatework.tasks.text.pretraining import language_settings
 from gatework.tasks.text.transfer import Origin, Transfer, groups, taken_over
 from gatework.tasks.text_classifier import TextClassifier
 

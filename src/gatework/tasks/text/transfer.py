@@ -109,7 +109,7 @@ class Origin:
             texts: to train on.
             held: whether there are texts to validate on.
         """
-        from gatework.tasks.text.pretraining import language_settings
+        from gatework.tasks.language.pretraining import language_settings
 
         language = language_settings(own, transfer, vocabulary, texts, held)
         return cls(vocabulary, language, transfer.directions)
@@ -123,7 +123,7 @@ class Origin:
             ConfigError: they do not go together.
         """
         from gatework.tasks import load
-        from gatework.tasks.text.pretraining import further
+        from gatework.tasks.language.pretraining import further
 
         models: list[Any] = [load(run) for run in runs]
         for run, model in zip(runs, models, strict=True):
@@ -186,8 +186,8 @@ class Origin:
     def _training(
         self, train: Sequence[str], held: Sequence[str], number: int, seed: int
     ) -> Callable[[Done], tuple[Problem, Training]]:
-        from gatework.tasks.text.corpus import stream
-        from gatework.tasks.text.language import language_problem
+        from gatework.tasks.language.corpus import stream
+        from gatework.tasks.language.network import language_problem
 
         direction = self.directions[number]
 

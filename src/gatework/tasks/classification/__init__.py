@@ -1,0 +1,1 @@
+"""Parts of the text classifier: classes, choices, network, calibration, baselines, highlights."""

@@ -1,0 +1,1 @@
+"""Parts of the sequence tagger: tagged sets, lexicon, network, decoding, scores of tags and of entities."""
