@@ -145,7 +145,7 @@ def measure(data: str, seed: int) -> list[dict[str, object]]:
 
 
 def _figure(metric: str, scores: dict[str, float]) -> float:
-    return scores["bits_per_character"] * math.log(2) if metric == NATS else scores[metric]
+    return scores["bits per character"] * math.log(2) if metric == NATS else scores[metric]
 
 
 def main() -> None:

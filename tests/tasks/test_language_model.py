@@ -71,17 +71,17 @@ def by_hand(model: LanguageModel, text: str) -> float:
 def test_the_whole_stream_in_one_state(model):
     nats, tokens = by_hand(model, OTHER), len(model.vocabulary_.encode(OTHER.removesuffix("\n"))) + 1
     found = model.evaluate([OTHER])
-    assert found["nats_per_token"] == pytest.approx(nats / tokens, rel=1e-5)
+    assert found["nats per token"] == pytest.approx(nats / tokens, rel=1e-5)
     assert found["perplexity"] == pytest.approx(math.exp(nats / tokens), rel=1e-5)
-    assert found["bits_per_character"] == pytest.approx(nats / math.log(2) / len(OTHER), rel=1e-5)
-    assert found["bits_per_word"] == pytest.approx(nats / math.log(2) / len(OTHER.split()), rel=1e-5)
-    assert found["nats_per_token"] < found.baselines["unigram"]["nats_per_token"]
+    assert found["bits per character"] == pytest.approx(nats / math.log(2) / len(OTHER), rel=1e-5)
+    assert found["bits per word"] == pytest.approx(nats / math.log(2) / len(OTHER.split()), rel=1e-5)
+    assert found["nats per token"] < found.baselines["unigram"]["nats per token"]
     assert set(found.baselines) == {"unigram", "trigram"}
 
 
 def test_the_state_goes_on_from_text_to_text(words):
     halves = OTHER[: OTHER.index("\n", 600) + 1], OTHER[OTHER.index("\n", 600) + 1 :]
-    assert words.evaluate(list(halves))["nats_per_token"] == pytest.approx(words.evaluate([OTHER])["nats_per_token"])
+    assert words.evaluate(list(halves))["nats per token"] == pytest.approx(words.evaluate([OTHER])["nats per token"])
 
 
 def test_a_longer_training_beats_the_unigrams_and_is_saved_as_it_was(words):

@@ -68,7 +68,7 @@ def test_learns_and_stands_beside_its_baselines(model: TextClassifier):
     evaluation = model.evaluate(reviews(seed=1))
     assert evaluation["accuracy"] > 0.9
     assert list(evaluation.baselines) == ["most frequent class", "TF-IDF + logistic regression"]
-    assert {"accuracy", "macro_f1"} <= evaluation.larger and "log_loss" not in evaluation.larger
+    assert {"accuracy", "macro F1"} <= evaluation.larger and "log loss" not in evaluation.larger
     folder = model.run_.path / "evaluations" / "001"
     for name in ("plots/confusion.png", "plots/reliability.png", "worst.csv", "worst.html", "evaluation.json"):
         assert (folder / name).is_file(), name
@@ -108,7 +108,7 @@ def test_ranks(tmp_path: Path):
     with quiet():
         found = small(tmp_path, kind="ordinal", max_epochs=8).fit(starred())
     scores = found.evaluate(starred(1)).scores
-    assert scores["rank_error"] < 0.3 and scores["quadratic_kappa"] > 0.85
+    assert scores["rank error"] < 0.3 and scores["quadratic kappa"] > 0.85
     assert list(found.predict(["great great great"]).columns[2:]) == ["p_1", "p_2", "p_3", "p_4"]
     again = load(found.run_.path)
     pd.testing.assert_frame_equal(again.predict(starred(2)), found.predict(starred(2)))
@@ -118,7 +118,7 @@ def test_several_labels(tmp_path: Path):
     with quiet():
         found = small(tmp_path, max_epochs=8, class_weights="balanced").fit(labelled())
         evaluation = found.evaluate(labelled(1))
-    assert found.config_.kind == "multi-label" and evaluation["micro_f1"] > 0.9
+    assert found.config_.kind == "multi-label" and evaluation["micro F1"] > 0.9
     assert (found.run_.path / "plots/f1_by_label.png").is_file()
     answer = found.predict(["then laughing we shouting walked", "we walked home"])
     assert sorted(answer.label[0].split(",")) == ["anger", "joy"] and answer.label[1] == ""

@@ -210,6 +210,9 @@ class Task(Estimator):
             except GateworkError as error:
                 run.record(status="failed", decisions=said, problem=str(error))
                 raise
+            finally:
+                if run.facts["status"] == "running":  # whatever else ended it
+                    run.record(status="failed", decisions=said)
         say(f"run saved in {run.path}")
         return self
 

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from gatework.errors import InputError
 from gatework.say import say
 from gatework.tasks.base import Task, TaskConfig
 from gatework.tasks.forecasting.columns import Columns
+from gatework.tasks.forecasting.settings import Network
 from gatework.train.settings import Training
 
 if TYPE_CHECKING:
@@ -22,27 +23,6 @@ if TYPE_CHECKING:
     from gatework.tasks.forecasting.backtest import Backtest
     from gatework.tasks.forecasting.fitted import Fitted
     from gatework.train.problem import Problem
-
-
-class Network(BaseModel):
-    """The network's shape."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    cell: str = Field(default="lstm", description="recurrent cell, by its name in the catalogue (`gatework cells`)")
-    hidden_size: int | None = Field(default=None, ge=1, le=4096, description="units of a layer; none = chosen")
-    num_layers: int = Field(default=1, ge=1, le=16, description="recurrent layers")
-    dropout: float = Field(default=0.1, ge=0, lt=1, description="share of values dropped between layers in training")
-    segment: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
-        default="auto", description="rows that the network reads and writes at once; auto = from the seasons"
-    )
-    log: bool | Literal["auto"] = Field(
-        default="auto", description="work on logarithms; auto = where every value is clearly positive"
-    )
-    centre: Literal["auto", "season", "mean", "last"] = Field(
-        default="auto",
-        description="what windows are centred on: mean of the last season, mean of all, last value; auto = by size",
-    )
 
 
 class ForecasterConfig(TaskConfig):
@@ -117,11 +97,8 @@ class Forecaster(Task):
 
         config = self.config_
         find(config.model.cell)
-        panel = config.columns.read(data)
-        least = config.horizon + LEAST_PAST
-        panel = panel.check_length(
-            least, f"horizon {config.horizon} + {LEAST_PAST} of the past", config.columns.drop_short
-        )
+        what = f"horizon {config.horizon} + {LEAST_PAST} of the past"
+        panel = config.columns.read(data).check_length(config.horizon + LEAST_PAST, what, config.columns.drop_short)
         longest = int(panel.lengths.max())
         if config.context != "auto" and config.context + config.horizon > longest:
             raise InputError(
@@ -235,8 +212,7 @@ class Forecaster(Task):
             plots, in the run's evaluations/.
         """
         backtest = self.backtest(data, windows, step)
-        count, names = len(backtest.series), len(set(backtest.series.tolist()))
-        horizon = self.config_.horizon
+        count, names, horizon = len(backtest.series), len(set(backtest.series.tolist())), self.config_.horizon
         title = f"backtest: {count} forecasts of {horizon} steps, {names} series, {windows} windows each at most"
         return self.record_evaluation(backtest.evaluation(title))
 

@@ -25,10 +25,10 @@ def test_one_class_a_text_as_scikit_learn(classes: int):
     chosen = probabilities.argmax(1)
     got = class_scores.scores("ordinal", truth, chosen, probabilities)
     assert got["accuracy"] == pytest.approx(metrics.accuracy_score(truth, chosen))
-    assert got["macro_f1"] == pytest.approx(metrics.f1_score(truth, chosen, average="macro"))
-    assert got["log_loss"] == pytest.approx(metrics.log_loss(truth, probabilities))
-    assert got["rank_error"] == pytest.approx(metrics.mean_absolute_error(truth, chosen))
-    assert got["quadratic_kappa"] == pytest.approx(metrics.cohen_kappa_score(truth, chosen, weights="quadratic"))
+    assert got["macro F1"] == pytest.approx(metrics.f1_score(truth, chosen, average="macro"))
+    assert got["log loss"] == pytest.approx(metrics.log_loss(truth, probabilities))
+    assert got["rank error"] == pytest.approx(metrics.mean_absolute_error(truth, chosen))
+    assert got["quadratic kappa"] == pytest.approx(metrics.cohen_kappa_score(truth, chosen, weights="quadratic"))
     assert (class_scores.confusion(truth, chosen, classes) == metrics.confusion_matrix(truth, chosen)).all()
 
 
@@ -38,11 +38,11 @@ def test_several_labels_as_scikit_learn():
     probabilities = np.clip(0.35 * truth + random.uniform(0, 0.6, truth.shape), 0, 1)
     chosen = probabilities > 0.4
     got = class_scores.scores("multi-label", truth, chosen, probabilities)
-    assert got["micro_f1"] == pytest.approx(metrics.f1_score(truth, chosen, average="micro"))
-    assert got["macro_f1"] == pytest.approx(metrics.f1_score(truth, chosen, average="macro", zero_division=np.nan))
-    assert got["subset_accuracy"] == pytest.approx(metrics.accuracy_score(truth, chosen))
+    assert got["micro F1"] == pytest.approx(metrics.f1_score(truth, chosen, average="micro"))
+    assert got["macro F1"] == pytest.approx(metrics.f1_score(truth, chosen, average="macro", zero_division=np.nan))
+    assert got["subset accuracy"] == pytest.approx(metrics.accuracy_score(truth, chosen))
     by_label = [metrics.log_loss(truth[:, k], probabilities[:, k]) for k in range(4)]
-    assert got["log_loss"] == pytest.approx(np.mean(by_label))
+    assert got["log loss"] == pytest.approx(np.mean(by_label))
 
 
 def test_calibration_error_by_hand():
@@ -79,8 +79,8 @@ def test_edges():
 @pytest.mark.parametrize(
     ("kind", "names"),
     [
-        ("binary", {"accuracy", "macro_f1", "log_loss", "calibration_error"}),
-        ("ordinal", {"accuracy", "rank_error", "quadratic_kappa", "macro_f1", "log_loss", "calibration_error"}),
+        ("binary", {"accuracy", "macro F1", "log loss", "calibration error"}),
+        ("ordinal", {"accuracy", "rank error", "quadratic kappa", "macro F1", "log loss", "calibration error"}),
     ],
 )
 def test_the_kind_decides_the_scores(kind: str, names: set[str]):

@@ -1,6 +1,7 @@
 """Fit an application to data and keep the run.
 
 Example: gatework fit forecaster data.csv --horizon 24 --cell peephole-lstm --max-epochs 20
+         gatework fit text-classifier reviews.csv --validation held.csv
 gatework fit TASK --help lists every setting of a task; a YAML file given with --config takes the same names.
 """
 
@@ -28,7 +29,10 @@ def arguments(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
 
 
 def run(options: argparse.Namespace, rest: Sequence[str]) -> None:
+    import sys
+
     from gatework.cli.flags import settings
+    from gatework.say import silent
     from gatework.tasks import task
     from gatework.tasks.config import read_yaml, settle
 
@@ -36,4 +40,6 @@ def run(options: argparse.Namespace, rest: Sequence[str]) -> None:
     values = settle(chosen.Config, read_yaml(options.config), source=options.config) if options.config else {}
     values |= settings(chosen, options, rest, OWN)
     model = chosen(**values).fit(options.data, options.validation)
+    if model.evaluation_ is not None and not silent():
+        print(model.evaluation_, file=sys.stderr)
     print(model.run_.path)

@@ -50,7 +50,7 @@ def evaluation(
         own,
         baselines.score(documents),
         LARGER,
-        {"calibration_error": 0.0},
+        {"calibration error": 0.0},
         figures={
             "reliability": _reliability(fitted, truth, probabilities),
             **_by_class(fitted, documents, baselines, truth, chosen),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Truth = NDArray[Any]
 
-LARGER = frozenset({"accuracy", "macro_f1", "micro_f1", "subset_accuracy", "quadratic_kappa"})
+LARGER = frozenset({"accuracy", "macro F1", "micro F1", "subset accuracy", "quadratic kappa"})
 """The scores that are better when larger; the others are errors."""
 
 _BINS = 15
@@ -129,17 +129,17 @@ def scores(kind: str, truth: Truth, chosen: Truth, probabilities: Array) -> dict
     """Every score that fits the `kind`: "binary", "multi-class", "multi-label" or "ordinal"."""
     classes = probabilities.shape[1]
     both: dict[str, Callable[[], float]] = {
-        "macro_f1": lambda: macro_f1(truth, chosen, classes),
-        "log_loss": lambda: log_loss(truth, probabilities),
-        "calibration_error": lambda: calibration_error(truth, probabilities),
+        "macro F1": lambda: macro_f1(truth, chosen, classes),
+        "log loss": lambda: log_loss(truth, probabilities),
+        "calibration error": lambda: calibration_error(truth, probabilities),
     }
     first: dict[str, Callable[[], float]] = {"accuracy": lambda: accuracy(truth, chosen)}
     if kind == "multi-label":
         first = {
-            "micro_f1": lambda: micro_f1(truth, chosen, classes),
-            "subset_accuracy": lambda: accuracy(truth, chosen),
+            "micro F1": lambda: micro_f1(truth, chosen, classes),
+            "subset accuracy": lambda: accuracy(truth, chosen),
         }
     if kind == "ordinal":
-        first["rank_error"] = lambda: rank_error(truth, chosen)
-        first["quadratic_kappa"] = lambda: quadratic_kappa(truth, chosen, classes)
+        first["rank error"] = lambda: rank_error(truth, chosen)
+        first["quadratic kappa"] = lambda: quadratic_kappa(truth, chosen, classes)
     return {name: score() for name, score in {**first, **both}.items()}

@@ -13,7 +13,6 @@ from gatework.data.text.encoding import END, UNKNOWN
 from gatework.errors import InputError
 from gatework.say import say
 from gatework.tasks.language import corpus
-from gatework.tasks.language.network import METRIC
 from gatework.tasks.language.ngrams import Ints, Reals, Trigrams
 
 _BANDS = (0, 1, 10, 100, 1000, 10_000)  # times a token came in training: where the bands begin
@@ -28,10 +27,10 @@ def measures(nats: float, tokens: int, texts: Sequence[str]) -> dict[str, float]
     mean, words = nats / tokens, sum(len(text.split()) for text in texts)
     bits = nats / math.log(2)
     return {
-        METRIC: mean,
+        "nats per token": mean,
         "perplexity": math.exp(mean) if mean < 700 else math.inf,
-        "bits_per_character": bits / corpus.length(texts),
-        "bits_per_word": bits / words if words else math.nan,
+        "bits per character": bits / corpus.length(texts),
+        "bits per word": bits / words if words else math.nan,
     }
 
 
