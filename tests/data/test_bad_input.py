@@ -71,7 +71,7 @@ CASES = {
         "Save the file as UTF-8",
     ),
     "Latin-1, packed": (
-        raw(gzip.compress(b"ds,y,ort\n2024-01-01,1,Z\xfcrich\n"), "data.csv.gz"),
+        raw(gzip.compress(b"ds,y,ort\n2024-01-01,1,Z\xfcrich\n", mtime=0), "data.csv.gz"),
         {},
         "line 2 holds the byte 0xfc",
         "is not UTF-8",
@@ -87,7 +87,7 @@ CASES = {
     ),
     "no ending": (raw(b"ds,y\n", "data"), {}, "ending 'none'", "Expected .csv", "save it"),
     "gzip cut short": (
-        raw(gzip.compress(LINES.encode() * 500)[:-20], "data.csv.gz"),
+        raw(gzip.compress(LINES.encode() * 500, mtime=0)[:-20], "data.csv.gz"),
         {},
         "not a whole gzip file",
         "cut short",

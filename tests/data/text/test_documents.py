@@ -45,7 +45,7 @@ def table(separator=","):
     ("name", "content"),
     [
         ("a.csv", table()),
-        ("a.csv.gz", gzip.compress(table().encode())),
+        ("a.csv.gz", gzip.compress(table().encode(), mtime=0)),
         ("a.tsv.xz", lzma.compress(table("\t").encode())),
         ("bom.csv", b"\xef\xbb\xbf" + table().encode()),
         ("crlf.csv", table().replace("\n", "\r\n")),
@@ -196,7 +196,7 @@ BAD_FILES = {
     "ragged.csv": (b"text,label\na,x,y\nb,z\n", r"not a regular table.*line 2"),
     "short.csv": (b"text,label\nb\n", r"column 'label' of short.csv has no label in line 2"),
     "twice.csv": (b"text,text\nb,c\n", r"has the column 'text' more than once"),
-    "cut.csv.gz": (gzip.compress(table().encode() * 99)[:-30], r"is not a whole gzip file"),
+    "cut.csv.gz": (gzip.compress(table().encode() * 99, mtime=0)[:-30], r"is not a whole gzip file"),
     "cut.csv.xz": (lzma.compress(table().encode() * 99)[:-30], r"is not a whole xz file"),
     "plain.csv.xz": (table().encode(), r"is not a whole xz file"),
     "a.jsonl": (b'{"text": "a", "label": "b"}\n["a"]\n', r'line 2 of .* is no.* JSON object.*\{"text": "...", "label"'),

@@ -44,7 +44,7 @@ def same(tagged: Tagged):
     ("name", "content"),
     [
         ("a.tsv", COLUMNS),
-        ("a.conll.gz", gzip.compress(COLUMNS.encode())),
+        ("a.conll.gz", gzip.compress(COLUMNS.encode(), mtime=0)),
         ("spaces.txt", COLUMNS.replace("\t", " ")),
         ("crlf.txt", "\ufeff" + COLUMNS.replace("\n", "\r\n")),
         ("ends.iob", "\n\n" + COLUMNS.rstrip("\n") + "\n\n\n"),
