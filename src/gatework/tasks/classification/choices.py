@@ -30,10 +30,11 @@ _WORDS = 30_000
 _TEXTS = 60_000  # read in training, by which the epochs of small and large data are chosen
 _FEWEST, _MOST = 4, 40  # epochs
 _LARGE = 20_000  # texts from which on words are seen often enough to be learned without their spelling
-_SHORT = 14  # words in the mean, in shorter texts each counts
-_FILTERS = 50
+_SHORT = 14  # words in the mean; in shorter texts each counts, so few are dropped
+_SPELLING: dict[str, Any] = {"character_filters": 50, "character_widths": (3,)}
+_SHORT_SPELLING: dict[str, Any] = {"character_filters": 20, "character_widths": (2, 3, 4)}
 _NOT_IN_TRANSFER = ("transformer", "vectors", "character_filters")
-_BATCH, _RATE, _TRANSFER_RATE = 32, 2e-3, 4e-3
+_BATCH, _RATE, _SHORT_RATE, _TRANSFER_RATE = 32, 2e-3, 3e-3, 4e-3
 
 
 def choose(config: TextClassifierConfig, parts: Parts, classes: Classes) -> tuple[FittedClassifier, Origin | None]:
@@ -56,7 +57,7 @@ def choose(config: TextClassifierConfig, parts: Parts, classes: Classes) -> tupl
             "members": _members(config.members, transfer),
             "holdout": PERCENT if config.holdout is None else config.holdout,
             "refit": config.refit or "never",
-            "training": _training(config, len(parts.train)),
+            "training": _training(config, parts.train),
         }
     )
     held = "nothing held out" if parts.held is None else f"{len(parts.held)} held out"
@@ -81,17 +82,25 @@ def _network(
 
     The figures are the best of those tried on parts of the training data of public corpora: SST-2, TREC, IMDb.
     """
-    few = len(documents) < _LARGE
-    chosen: dict[str, Any] = {"character_filters": _FILTERS if few and vocabulary.kind == "word" else 0}
+    few, short = len(documents) < _LARGE, _short(documents)
+    chosen: dict[str, Any]
     if transfer:
-        chosen = {"input_dropout": 0.3, "output_dropout": 0.3, "word_dropout": 0.1, "character_filters": 0}
+        chosen = {"input_dropout": 0.3, "output_dropout": 0.3, "word_dropout": 0.1}
+    elif short:
+        chosen = {"input_dropout": 0.3, "output_dropout": 0.5, "word_dropout": 0.1}
     else:
-        short = sum(len(text.split()) for text in documents.texts) < _SHORT * len(documents)
-        chosen |= {"input_dropout": 0.5, "output_dropout": 0.5, "word_dropout": 0.2 if short else 0.5 if few else 0.3}
+        chosen = {"input_dropout": 0.5, "output_dropout": 0.5, "word_dropout": 0.5 if few else 0.3}
+    chosen |= _SHORT_SPELLING if short else _SPELLING
+    if transfer or not few or vocabulary.kind != "word":
+        chosen["character_filters"] = 0
     update = {name: value for name, value in chosen.items() if getattr(model, name) is None}
     if model.pooling == "auto":
         update["pooling"] = "concat" if transfer else "attention"
     return model.model_copy(update=update)
+
+
+def _short(documents: Documents) -> bool:
+    return sum(len(text.split()) for text in documents.texts) < _SHORT * len(documents)
 
 
 def vocabulary(settings: Tokenising, texts: Sequence[str]) -> Vocabulary:
@@ -129,13 +138,14 @@ def _origin(config: TextClassifierConfig, parts: Parts) -> Origin | None:
     return Origin.planned(words, config.model, transfer, parts.every_text, parts.held is not None)
 
 
-def _training(config: TextClassifierConfig, texts: int) -> Training:
+def _training(config: TextClassifierConfig, documents: Documents) -> Training:
     """The loop's settings: epochs by the size of the data, and in transfer the slanted schedule."""
     training = config.training
     update: dict[str, Any] = {"batch_size": training.batch_size or _BATCH}
-    update["learning_rate"] = training.learning_rate or (_TRANSFER_RATE if config.transfer.asked else _RATE)
+    rate = _TRANSFER_RATE if config.transfer.asked else _SHORT_RATE if _short(documents) else _RATE
+    update["learning_rate"] = training.learning_rate or rate
     if training.max_epochs is None and training.max_steps is None:
-        update["max_epochs"] = min(max(round(_TEXTS / texts), _FEWEST), _MOST)
+        update["max_epochs"] = min(max(round(_TEXTS / len(documents)), _FEWEST), _MOST)
     if config.transfer.asked and training.schedule == Training().schedule:
         update["schedule"] = "slanted"
     return training.model_copy(update=update)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -103,6 +103,11 @@ class ClassifierNetwork(TwoWayNetwork):
         ge=0,
         le=4096,
         description="numbers read from each word's spelling, for each width; 0 = none, none = chosen",
+    )
+    character_widths: tuple[Annotated[int, Field(ge=1, le=32)], ...] | None = Field(  # type: ignore[assignment]
+        default=None,
+        description="characters that a filter sees at once; none = chosen",
+        json_schema_extra={"unit": "characters"},
     )
     pooling: Literal["auto", "attention", "mean", "max", "last", "concat"] = Field(
         default="auto",

@@ -73,7 +73,7 @@ class TextNetwork(BaseModel):
 
     @model_validator(mode="after")
     def _widths(self) -> TextNetwork:
-        if self.character_filters and not self.character_widths:
+        if self.character_filters and self.character_widths == ():
             raise ValueError("character_widths must have a width where character_filters is above 0")
         return self
 
