@@ -102,15 +102,17 @@ def surprisal_of_each(nets: Sequence[LanguageNet], streams: Sequence[Tensor]) ->
     """The surprisal in nats of each of many streams as a whole, each read from a fresh state, like lengths together."""
     totals = [0.0] * len(streams)
     for numbers in _like_lengths([len(ids) - 1 for ids in streams]):
+        if len(numbers) == 1:  # which may be of any length
+            alone = streams[numbers[0]]
+            totals[numbers[0]] = float(-averaged([-surprisals(net, alone) for net in nets]).double().sum())
+            continue
         lengths = torch.tensor([len(streams[number]) - 1 for number in numbers])
         ids = nn.utils.rnn.pad_sequence([streams[number] for number in numbers], batch_first=True)
         inside = torch.arange(ids.shape[1] - 1) < lengths.unsqueeze(1)
         targets = ids[:, 1:][inside]
         scores = [-net.head.scores(net(ids[:, :-1], None, lengths)[0][inside], targets) for net in nets]
-        owner = torch.arange(len(numbers)).repeat_interleave(lengths)
-        sums = torch.zeros(len(numbers)).index_add_(0, owner, -averaged(scores))
-        for number, total in zip(numbers, sums.tolist(), strict=True):
-            totals[number] = total
+        for number, own in zip(numbers, (-averaged(scores)).double().split(lengths.tolist()), strict=True):
+            totals[number] = float(own.sum())
     return totals
 
 

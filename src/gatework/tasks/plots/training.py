@@ -25,10 +25,9 @@ def draw_learning_curve(numbers: Mapping[str, Any]) -> Figure:
         held = [row for row in own if metric in row]
         if held:
             (line,) = score.plot([row["step"] for row in held], [row[metric] for row in held], lw=1.5, label=label)
-            best = [row for row in held if row.get("best")][-1]
-            score.plot(
-                best["step"], best[metric], "o", color=line.get_color(), label="best, kept" if not label else None
-            )
+            for best in [row for row in held if row.get("best")][-1:]:
+                label_of_best = "best, kept" if not label else None
+                score.plot(best["step"], best[metric], "o", color=line.get_color(), label=label_of_best)
     loss.set(xlabel="step", ylabel="training loss", title="training")
     score.set(xlabel="step", ylabel=metric.replace("_", " "), title="held-out part")
     if score.get_legend_handles_labels()[1]:
