@@ -111,7 +111,8 @@ def surprisal_of_each(nets: Sequence[LanguageNet], streams: Sequence[Tensor]) ->
         inside = torch.arange(ids.shape[1] - 1) < lengths.unsqueeze(1)
         targets = ids[:, 1:][inside]
         scores = [-net.head.scores(net(ids[:, :-1], None, lengths)[0][inside], targets) for net in nets]
-        for number, own in zip(numbers, (-averaged(scores)).double().split(lengths.tolist()), strict=True):
+        rows = torch.tensor_split(-averaged(scores).double(), lengths.cumsum(0)[:-1])
+        for number, own in zip(numbers, rows, strict=True):
             totals[number] = float(own.sum())
     return totals
 
