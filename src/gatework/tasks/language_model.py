@@ -33,7 +33,7 @@ class LanguageModelConfig(TaskConfig):
         default=None, ge=5, le=1_000_000, description="tokens at most, the most frequent; none = all, or chosen"
     )
     preset: Literal["good", "fast", "awd"] = Field(
-        default="good", description="recipe for what is left at its default: good, fast, or the AWD-LSTM's (hours)"
+        default="good", description="recipe for what is left open: good, fast, or the AWD-LSTM's (hours)"
     )
     direction: Literal["forward", "backward"] = Field(
         default="forward", description="backward models read from the end, for transfer and scores"

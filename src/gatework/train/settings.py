@@ -6,6 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+Optimiser = Literal["adamw", "sgd", "nt-asgd"]
+Schedule = Literal["one-cycle", "cosine", "constant", "slanted"]
+
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -43,12 +46,12 @@ class Training(BaseModel):
         default=None,
         description="peak of the schedule; auto = found by a sweep before training, kept as a plot; none = chosen",
     )
-    optimiser: Literal["adamw", "sgd", "nt-asgd"] = Field(
+    optimiser: Optimiser = Field(
         default="adamw",
         description="sgd has no momentum; nt-asgd is sgd whose weights are averaged from the validation on that is no "
         "better than 5 before, and patience counts from there",
     )
-    schedule: Literal["one-cycle", "cosine", "constant", "slanted"] = Field(
+    schedule: Schedule = Field(
         default="one-cycle",
         description="shape of the learning rate over the run; slanted = straight up for a tenth, then straight down",
     )

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import pytest
+import yaml
+from sklearn.base import clone
 
+from gatework.cli.flags import add_settings, settings
+from gatework.cli.main import Parser
 from gatework.errors import ConfigError
 from gatework.say import quiet
+from gatework.tasks.config import read_yaml, settle, to_yaml
 from gatework.tasks.language.corpus import Corpus
 from gatework.tasks.language.recipe import choose, kind_of
 from gatework.tasks.language_model import LanguageModel
@@ -39,6 +44,55 @@ def test_own_settings_stay():
     found = chosen(**own, optimiser="sgd", max_epochs=4)
     for name, value in {**own, "optimiser": "sgd", "max_epochs": 4}.items():
         assert value == getattr(found.model, name, None) or value == getattr(found.training, name, None), name
+
+
+def test_rate_fits_the_optimiser():
+    words, characters = chosen("word").training, chosen("char").training
+    assert (words.optimiser, words.learning_rate, words.weight_decay) == ("sgd", 20.0, 0.0)
+    assert (characters.optimiser, characters.learning_rate) == ("adamw", 0.003)
+    other = chosen("word", optimiser="nt-asgd").training
+    assert (other.learning_rate, other.average) == (30.0, 0.0)
+    assert chosen("char", optimiser="sgd").training.learning_rate == 20.0
+    assert chosen("char", optimiser="sgd", learning_rate=1.5).training.learning_rate == 1.5
+
+
+USUAL = {"optimiser": "adamw", "schedule": "one-cycle", "weight_decay": 0.01, "clip_norm": 1.0, "patience": 5}
+"""What the loop does where neither the user nor a recipe says."""
+
+
+def test_own_settings_stay_where_they_are_the_usual_ones(tmp_path):
+    found = [chosen("word", preset="awd", **USUAL)]
+    path = tmp_path / "settings.yaml"
+    path.write_text(yaml.safe_dump({"preset": "awd", "training": USUAL}))
+    found.append(chosen("word", **settle(LanguageModel.Config, read_yaml(path))))
+    task, words = (
+        LanguageModel,
+        [word for name, value in USUAL.items() for word in (f"--{name.replace('_', '-')}", str(value))],
+    )
+    parser = Parser("gatework fit", "")
+    add_settings(parser, task)
+    options, rest = parser.parse_known_args(["--preset", "awd", *words])
+    found.append(chosen("word", **settings(task, options, rest, ())))
+    for config in found:
+        assert {name: getattr(config.training, name) for name in USUAL} == USUAL
+    assert chosen("word", preset="good", average=0.0).training.average == 0
+
+
+@pytest.mark.parametrize("preset", ["good", "fast", "awd"])
+def test_settings_written_out_leave_open_what_was_open(tmp_path, preset: str):
+    path = tmp_path / "settings.yaml"
+    path.write_text(to_yaml(LanguageModel.Config, {"preset": preset}))
+    plain = LanguageModel(preset=preset)
+    for same in (LanguageModel(**settle(LanguageModel.Config, read_yaml(path))), clone(plain)):
+        with quiet():
+            assert choose(same.settings(), "word", 1_000_000, held=True) == chosen("word", preset=preset)
+
+
+def test_nt_asgd_averages_by_itself():
+    assert chosen("word", optimiser="nt-asgd").training.average == 0
+    assert chosen("word", preset="awd", optimiser="sgd", average=0.9).training.average == 0.9
+    with pytest.raises(ConfigError, match=r"average is 0\.9, but the preset's optimiser"):
+        chosen("word", preset="awd", average=0.9)
 
 
 def test_what_is_decided_once_stays_when_decided_again():

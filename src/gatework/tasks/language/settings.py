@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from gatework.tasks.text.network import TextNetwork
-from gatework.train.settings import Training
+from gatework.train.settings import Optimiser, Schedule, Training
 
 
 class LanguageNetwork(TextNetwork):
@@ -35,9 +35,20 @@ class LanguageNetwork(TextNetwork):
     )
 
 
-class LanguageTraining(Training):
-    """The loop's settings, and those of a stream whose state is carried from step to step."""
+def _chosen(name: str) -> str:
+    """What a setting of the loop means, where it may also be left open."""
+    return f"{Training.model_fields[name].description}; none = chosen"
 
+
+class LanguageTraining(Training):
+    """The loop's settings, left open where the preset decides, and those of a stream whose state is carried on."""
+
+    optimiser: Optimiser | None = Field(default=None, description=_chosen("optimiser"))  # type: ignore[assignment]
+    schedule: Schedule | None = Field(default=None, description=_chosen("schedule"))  # type: ignore[assignment]
+    weight_decay: float | None = Field(default=None, ge=0, le=10, description=_chosen("weight_decay"))  # type: ignore[assignment]
+    clip_norm: float | None = Field(default=None, gt=0, description=_chosen("clip_norm"))  # type: ignore[assignment]
+    average: float | None = Field(default=None, ge=0, lt=1, description=_chosen("average"))  # type: ignore[assignment]
+    patience: int | None = Field(default=None, ge=0, description=_chosen("patience"))  # type: ignore[assignment]
     length: int | None = Field(
         default=None,
         ge=1,
