@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gatework.errors import ConfigError
@@ -42,11 +42,10 @@ def add_settings(parser: argparse.ArgumentParser, task: type[Task]) -> None:
     for field in fields(task.Config):
         if field.group not in groups:
             groups[field.group] = parser.add_argument_group(f"settings: {field.group}" if field.group else "settings")
-        name = field.name.replace("_", "-")
         about = f"{field.help} ({field.expected}; default {shown(field.default)})".replace("%", "%%")
-        spellings = {f"--{name}": about}
+        spellings = {flag(field.name): about}
         if field.group:
-            spellings[f"--{field.group}.{name}"] = argparse.SUPPRESS
+            spellings[flag(f"{field.group}.{field.name}")] = argparse.SUPPRESS
         for spelling, text in spellings.items():
             common = {"dest": _PREFIX + field.name, "default": argparse.SUPPRESS, "help": text}
             if field.type_text == "bool":
@@ -88,7 +87,26 @@ def settings(task: type[Task], options: argparse.Namespace, rest: Sequence[str],
         if near := difflib.get_close_matches(f"--{word}", own, 1, 0.8):
             raise ConfigError(f"no flag is called --{word}. Did you mean {near[0]}?")
         given[word] = value
-    return dict(settle(task.Config, given, source="command line"))
+    return dict(settle(task.Config, given, source="", spelt=flag))
+
+
+def check_values(task: type[Task], typed: Mapping[str, Any], written: Mapping[str, Any], file: str) -> None:
+    """Raise ConfigError for values that do not fit, those of flags in the flags' spelling.
+
+    Args:
+        task: the application.
+        typed: settings from flags.
+        written: settings from `file`, which flags win over.
+    """
+    from gatework.tasks.config import check
+
+    values = {name: value for name, value in {**written, **typed}.items() if value is not None}
+    check(task.Config, values, source="", spelt=lambda name: flag(name) if name in typed else f"{file}: {name}")
+
+
+def flag(name: str) -> str:
+    """The flag of a setting."""
+    return f"--{name.replace('_', '-')}"
 
 
 def _pairs(rest: Sequence[str]) -> list[tuple[str, str]]:

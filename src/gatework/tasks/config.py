@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -68,13 +68,19 @@ def fields(config: type[BaseModel]) -> list[Setting]:
     return single + grouped
 
 
-def settle(config: type[BaseModel], given: Mapping[str, Any], source: str = "the arguments") -> dict[str, Any]:
+def settle(
+    config: type[BaseModel],
+    given: Mapping[str, Any],
+    source: str = "the arguments",
+    spelt: Callable[[str], str] = repr,
+) -> dict[str, Any]:
     """`given` as a flat {setting: value}; names are checked, values are not.
 
     Args:
         config: the application's model.
         given: settings by leaf name, dotted name or nested by group; hyphens count as underscores.
-        source: where they come from, for the message.
+        source: where they come from, for the message; "" says nothing of it.
+        spelt: how the message spells a setting's name.
 
     Raises:
         ConfigError: an unknown name (with the nearest known one), or a setting given twice.
@@ -86,15 +92,26 @@ def settle(config: type[BaseModel], given: Mapping[str, Any], source: str = "the
         *above, name = path
         group = ".".join(above)
         if name not in known or group not in ("", known[name].group):
-            raise ConfigError(_unknown(".".join(path), known, source))
+            raise ConfigError(_begun(source) + _unknown(".".join(path), known, spelt))
         if name in flat:
-            raise ConfigError(f"{source}: the setting {name!r} is given twice; keep one of them.")
+            raise ConfigError(f"{_begun(source)}the setting {spelt(name)} is given twice; keep one of them.")
         flat[name] = value
     return flat
 
 
-def check(config: type[Model], flat: Mapping[str, Any], source: str = "the arguments") -> Model:
+def check(
+    config: type[Model],
+    flat: Mapping[str, Any],
+    source: str = "the arguments",
+    spelt: Callable[[str], str] = str,
+) -> Model:
     """The validated model of settled settings; text is read as the setting's type ("24", "0.1,0.5,0.9", "none").
+
+    Args:
+        config: the application's model.
+        flat: what `settle` gave.
+        source: as for `settle`.
+        spelt: as for `settle`.
 
     Raises:
         ConfigError: naming every value that does not fit: what came, what is expected, what it is for.
@@ -108,9 +125,9 @@ def check(config: type[Model], flat: Mapping[str, Any], source: str = "the argum
     try:
         return config.model_validate(nested)
     except ValidationError as error:
-        problems = {_named(entry, known): _problem(entry, known, flat) for entry in error.errors()}
+        problems = {_named(entry, known): _problem(entry, known, flat, spelt) for entry in error.errors()}
         ordered = [problems[name] for name in [*known, ""] if name in problems]
-        raise ConfigError(f"{source}: " + "; ".join(ordered)) from None
+        raise ConfigError(_begun(source) + "; ".join(ordered)) from None
 
 
 def flatten(settings: BaseModel) -> dict[str, Any]:
@@ -165,10 +182,10 @@ def schema(config: type[BaseModel]) -> dict[str, Any]:
     return config.model_json_schema()
 
 
-def nearest(word: str, known: typing.Iterable[str]) -> str:
+def nearest(word: str, known: typing.Iterable[str], spelt: Callable[[str], str] = repr) -> str:
     """` Did you mean 'x'?`, or nothing when none is near."""
     match = difflib.get_close_matches(word, list(known), 1, 0.6)
-    return f" Did you mean {match[0]!r}?" if match else ""
+    return f" Did you mean {spelt(match[0])}?" if match else ""
 
 
 def _leaves(
@@ -182,11 +199,15 @@ def _leaves(
             yield path, value
 
 
-def _unknown(dotted: str, known: Mapping[str, Setting], source: str) -> str:
+def _begun(source: str) -> str:
+    return f"{source}: " if source else ""
+
+
+def _unknown(dotted: str, known: Mapping[str, Setting], spelt: Callable[[str], str]) -> str:
     full = [f"{field.group}.{name}" for name, field in known.items() if field.group]
-    near = nearest(dotted, [*known, *full]) or nearest(dotted.rpartition(".")[2], known)
+    near = nearest(dotted, [*known, *full], spelt) or nearest(dotted.rpartition(".")[2], known, spelt)
     there = "" if near else " The settings are: " + ", ".join(known) + "."
-    return f"{source}: no setting is called {dotted!r}.{near}{there}"
+    return f"no setting is called {spelt(dotted)}.{near}{there}"
 
 
 def _group(info: FieldInfo) -> type[BaseModel] | None:
@@ -255,7 +276,7 @@ def _named(entry: Any, known: Mapping[str, Setting]) -> str:
     return next((str(part) for part in entry["loc"] if part in known), "")
 
 
-def _problem(entry: Any, known: Mapping[str, Setting], flat: Mapping[str, Any]) -> str:
+def _problem(entry: Any, known: Mapping[str, Setting], flat: Mapping[str, Any], spelt: Callable[[str], str]) -> str:
     name = _named(entry, known)
     message = str(entry["msg"]).removeprefix("Value error, ")
     if not name:
@@ -263,7 +284,7 @@ def _problem(entry: Any, known: Mapping[str, Setting], flat: Mapping[str, Any]) 
     detail = f" ({message})" if entry["type"] == "value_error" else ""
     field, value = known[name], flat.get(name)
     near = nearest(value, field.choices).lstrip() if isinstance(value, str) else ""
-    return f"{name} is {value!r}; expected {field.expected}{detail}. {near or 'It is: ' + field.help}"
+    return f"{spelt(name)} is {value!r}; expected {field.expected}{detail}. {near or 'It is: ' + field.help}"
 
 
 def _plain(value: Any) -> Any:

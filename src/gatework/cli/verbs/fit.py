@@ -31,15 +31,16 @@ def arguments(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
 def run(options: argparse.Namespace, rest: Sequence[str]) -> None:
     import sys
 
-    from gatework.cli.flags import settings
+    from gatework.cli.flags import check_values, settings
     from gatework.say import silent
     from gatework.tasks import task
     from gatework.tasks.config import read_yaml, settle
 
     chosen = task(options.task)
-    values = settle(chosen.Config, read_yaml(options.config), source=options.config) if options.config else {}
-    values |= settings(chosen, options, rest, OWN)
-    model = chosen(**values).fit(options.data, options.validation)
+    written = settle(chosen.Config, read_yaml(options.config), source=options.config) if options.config else {}
+    typed = settings(chosen, options, rest, OWN)
+    check_values(chosen, typed, written, options.config)
+    model = chosen(**{**written, **typed}).fit(options.data, options.validation)
     if model.evaluation_ is not None and not silent():
         print(model.evaluation_, file=sys.stderr)
     print(model.run_.path)
