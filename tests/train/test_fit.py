@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -105,19 +104,6 @@ def test_rows_after_the_checkpoint_are_rewritten():
     journal = Journal(append=rows.append, rewrite=lambda kept: rows.__setitem__(slice(None), kept))
     fit(regression(), settings, keeper, journal)
     assert [row["epoch"] for row in rows] == list(range(1, 9))
-
-
-@pytest.mark.parametrize("limit", [1.5, 3.0])
-def test_time_limit_is_kept_and_the_schedule_shrinks(limit: float):
-    problem = regression()
-    batch = problem.batch
-    problem.batch = lambda numbers: (time.sleep(0.005), batch(numbers))[1]
-    began = time.monotonic()
-    outcome = fit(problem, Training(**QUICK | {"max_epochs": 100_000}, time_limit=limit))
-    spent = time.monotonic() - began
-    assert outcome.reason == "time"
-    assert 0.8 * limit < spent < 1.05 * limit + 0.1
-    assert outcome.history[-1]["learning_rate"] < 0.02 * 0.05
 
 
 @pytest.mark.parametrize(

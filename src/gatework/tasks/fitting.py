@@ -19,7 +19,8 @@ from gatework.train.settings import Training
 if TYPE_CHECKING:
     from gatework.run import Run
 
-_PICTURES = 10  # what follows the training takes about as long as drawing so many pictures; kept back from a limit
+_PICTURES = 10  # what is written after the training takes about as long as so many pictures; kept back from a limit
+_SCORINGS = 2.0  # the conclusion about as long as so many validations: it scores the baselines as well
 _MOST_CLOSING = 0.4  # of the limit
 _FURTHER_STEPS, _FURTHER_RATE = 0.3, 0.3  # of the steps and the learning rate, when training goes further
 
@@ -41,11 +42,11 @@ class Fitting:
     def run(self, said: list[str]) -> None:
         """Train from the run's checkpoint, if there is one, and save; `said` are the decisions, a list that grows."""
         task, run = self._task, self._run
+        self._before = task.preparations(self._dataset)
         limit = task.config_.training.time_limit
         if limit is not None:
             closing = min(_PICTURES * rehearse(), _MOST_CLOSING * limit)
             limit = max(limit - (time.monotonic() - self._started) - closing, 0.0)
-        self._before = task.preparations(self._dataset)
         done = fit_all([*self._before, *self._jobs()], run.checkpoint, _journal(run), limit)
         members = task.config_.members or 1
         own = done[len(self._before) :]
@@ -85,7 +86,7 @@ class Fitting:
         jobs, again = [], []
         for member in range(members):
             seed, labels = training.seed + member, {"member": member + 1} if members > 1 else {}
-            jobs.append(Job(first(seed, False), seed, labels))
+            jobs.append(Job(first(seed, False), seed, labels, scorings=_SCORINGS))
             if refit == "further":
                 again.append(Job(further(seed, member), seed, {**labels, "refit": True}, _FURTHER_STEPS))
             elif refit == "afresh":

@@ -39,6 +39,7 @@ def fit(
     keeper: Keeper | None = None,
     journal: Journal | None = None,
     time_limit: float | None = None,
+    scorings: float = 0.0,
 ) -> Outcome:
     """Train `problem.net` in place and leave in it the best validated weights, or the last (`settings.keep`).
 
@@ -48,6 +49,7 @@ def fit(
         keeper: holds the exact state; a state found in it is continued. None = nothing is saved.
         journal: takes a row an epoch, lines of log; None = neither.
         time_limit: seconds for this loop, where it is part of a longer `settings.time_limit`; None = that one.
+        scorings: how many times the held-out part is scored within that limit when the loop has ended.
 
     Raises:
         DivergedError: the loss or a gradient is not finite.
@@ -55,14 +57,20 @@ def fit(
     """
     limit = settings.time_limit if time_limit is None else time_limit
     with borrowed(settings.deterministic):
-        return Loop(problem, settings, keeper, journal or Journal(), limit).run()
+        return Loop(problem, settings, keeper, journal or Journal(), limit, scorings).run()
 
 
 class Loop:
     """One run of training; `fit` is the way in."""
 
     def __init__(
-        self, problem: Problem, settings: Training, keeper: Keeper | None, journal: Journal, limit: float | None
+        self,
+        problem: Problem,
+        settings: Training,
+        keeper: Keeper | None,
+        journal: Journal,
+        limit: float | None,
+        scorings: float = 0.0,
     ) -> None:
         from lightning_fabric import Fabric
 
@@ -80,7 +88,7 @@ class Loop:
             seed_all(settings.seed)
         self.learning_rate = saved["learning_rate"] if saved else self._learning_rate()
         self.total_steps = total_steps(settings, len(problem.sampler))
-        self.clock = Clock(self.total_steps, limit, saved["seconds"] if saved else 0.0, started)
+        self.clock = Clock(self.total_steps, limit, saved["seconds"] if saved else 0.0, started, 1 + scorings)
         self.fabric = Fabric(accelerator="cpu", devices=1, precision=settings.precision)
         groups = partition(problem.net, problem.groups)
         self.net, self.optimiser = self.fabric.setup(problem.net, optimiser(settings, groups, self.learning_rate))
@@ -114,7 +122,15 @@ class Loop:
         elif self.average:
             self.problem.net.load_state_dict(self._weights())
         return Outcome(
-            self.reason, self.step, seconds, best.score, best.epoch, self.learning_rate, self.history, self.finder
+            self.reason,
+            self.step,
+            seconds,
+            best.score,
+            best.epoch,
+            self.learning_rate,
+            self.history,
+            self.finder,
+            self.clock.slowest,
         )
 
     def _epoch(self, interrupt: Interrupt, progress: Progress) -> None:
@@ -184,7 +200,7 @@ class Loop:
         self.net.eval()
         with torch.no_grad(), self.average.applied() if self.average else nullcontext():
             scores = self.problem.validate(self.problem.net)
-        self.clock.closing(time.monotonic() - began)
+        self.clock.validated(time.monotonic() - began)
         return scores
 
     def _begin_average(self, progress: Progress) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,12 +26,14 @@ class Job:
         seed: of the initial weights.
         labels: added to its rows of metrics.
         share: of a time limit, beside the other jobs' shares.
+        scorings: how many times its held-out part is scored after the last job, within the limit.
     """
 
     make: Callable[[Done], tuple[Problem, Training]]
     seed: int
     labels: dict[str, Any] = field(default_factory=dict)
     share: float = 1.0
+    scorings: float = 0.0
 
 
 def fit_all(
@@ -52,26 +55,35 @@ def fit_all(
     saved = keeper.load() if keeper else None
     shelf = _Shelf(keeper, saved["done"] if saved else [], saved["current"] if saved else None)
     done: Done = []
+    making = 0.0  # seconds
     for number, job in enumerate(jobs):
+        began = time.monotonic()
         with borrowed(deterministic=False):
             seed_all(job.seed)
             problem, settings = job.make(done)
+        making += time.monotonic() - began
         if number < len(shelf.done):
             problem.net.load_state_dict(shelf.done[number]["net"])
             outcome = Outcome(**shelf.done[number]["outcome"])
         else:
             limit = None
             if time_limit is not None:
-                left = max(time_limit - sum(outcome.seconds for _, outcome in done), 0.0)
+                left = max(time_limit - making - sum(map(_seconds, jobs, done)), 0.0)
                 limit = left * job.share / sum(later.share for later in jobs[number:])
             earlier = [row for _, outcome in done for row in outcome.history]
             own = Journal(
                 journal.append, _after(earlier, journal.rewrite), journal.log, journal.resume_command, job.labels
             )
-            outcome = fit(problem, settings, shelf, own, limit)
+            outcome = fit(problem, settings, shelf, own, limit, job.scorings)
             shelf.finish({"net": problem.net.state_dict(), "outcome": dict(vars(outcome))})
         done.append((problem, outcome))
     return done
+
+
+def _seconds(job: Job, done: tuple[Problem, Outcome]) -> float:
+    """What a job that is done takes of a limit, its scoring after the last one included."""
+    outcome = done[1]
+    return outcome.seconds + job.scorings * outcome.validation
 
 
 def _after(

@@ -30,7 +30,7 @@ class Journal:
 
 @dataclass
 class Outcome:
-    """How a run ended. `reason` is one of "epochs", "steps", "patience", "time"."""
+    """How a run ended. `reason` is one of "epochs", "steps", "patience", "time"; `validation` the slowest's seconds."""
 
     reason: str
     steps: int
@@ -40,3 +40,4 @@ class Outcome:
     learning_rate: float
     history: list[dict[str, Any]]
     finder: list[dict[str, float]]
+    validation: float = 0.0

@@ -49,26 +49,35 @@ class Clock:
         limit: seconds for the loop, validation included; None = no limit.
         spent: seconds used before this process (a resumed run).
         started: `time.monotonic()` from which to count, None = now.
+        closings: how many times the slowest validation is kept back from the limit.
     """
 
-    def __init__(self, total_steps: int, limit: float | None, spent: float = 0.0, started: float | None = None) -> None:
+    def __init__(
+        self,
+        total_steps: int,
+        limit: float | None,
+        spent: float = 0.0,
+        started: float | None = None,
+        closings: float = 1.0,
+    ) -> None:
         self.total_steps = total_steps
         self._limit = limit
         self._spent = spent
         self._started = time.monotonic() if started is None else started
-        self._closing = 0.0
+        self._closings = closings
+        self.slowest = 0.0  # validation so far, in seconds
 
     def elapsed(self) -> float:
         """Seconds of training so far, over every process that worked on this run."""
         return self._spent + time.monotonic() - self._started
 
-    def closing(self, seconds: float) -> None:
-        """Keep `seconds` back for the validation that ends the run (the slowest seen counts)."""
-        self._closing = max(self._closing, seconds)
+    def validated(self, seconds: float) -> None:
+        """A validation took so long: the one that ends the run may as well."""
+        self.slowest = max(self.slowest, seconds)
 
     def progress(self, step: int) -> float:
         """Share of the run that is done after `step` steps: 1 or more means stop."""
         done = step / self.total_steps
         if self._limit is None:
             return done
-        return max(done, self.elapsed() / max(self._limit - self._closing, 1e-3))
+        return max(done, self.elapsed() / max(self._limit - self._closings * self.slowest, 1e-3))
