@@ -94,6 +94,21 @@ def forward(
     seed: Tensor | None,
 ) -> list[Tensor]:
     """Outputs, final states and, to train, the saved values [N, sum of sizes]."""
+    call, results = prepare_forward(job, x, states, params, train, extra, seed)
+    call.run(job.kernel.forward)
+    return results
+
+
+def prepare_forward(
+    job: Job,
+    x: Tensor,
+    states: Sequence[Tensor],
+    params: Mapping[str, Tensor],
+    train: bool,
+    extra: Mapping[str, Tensor],
+    seed: Tensor | None,
+) -> tuple[Call, list[Tensor]]:
+    """`forward` up to its run: the call, and what that will fill."""
     _, planned, measured, call = _begin(job, x, states, params)
     call.further(job, extra, seed)
     y = x.new_empty((*x.shape[:-1], states[0].shape[1]))
@@ -107,8 +122,7 @@ def forward(
         kept = [x.new_empty((measured.N, planned.saved))]
         call.values[call.at["train"]] = 1
         call.tensor("saved", kept[0])
-    call.run(job.kernel.forward)
-    return [y, *finals, *kept]
+    return call, [y, *finals, *kept]
 
 
 def backward(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -99,9 +100,11 @@ class Order:
 
     def permitted(self, scores: Tensor) -> Tensor:
         """Log-probabilities without the ids that are never written."""
-        scores = scores.clone()
-        scores[:, list(self.never)] = -torch.inf
-        return scores
+        return scores.index_fill(1, self._never, -torch.inf)
+
+    @cached_property
+    def _never(self) -> Tensor:
+        return torch.tensor(self.never, dtype=torch.int64)
 
 
 @dataclass
@@ -171,7 +174,8 @@ def pieces(model: Predictor, decoder: Decoder, prompts: Sequence[Prompt], order:
     while True:
         recent = [rows[number].recent for number in going]
         drawn = order.sampling.draw(order.permitted(scores), recent, [randoms[number] for number in going])
-        chances = scores.gather(1, torch.tensor(drawn).unsqueeze(1)).squeeze(1).tolist()
+        table = scores.numpy()
+        chances = [table.item(place, token) for place, token in enumerate(drawn)]
         noted = _best(scores, order.alternatives) if order.alternatives else [[] for _ in drawn]
         for number, token, chance, others in zip(going, drawn, chances, noted, strict=True):
             text = rows[number].take(token, order)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gatework.nn import select
+from gatework.nn.stepping import Stepper, stepper
 from gatework.tasks.language.network import LanguageNet
 
 _PARTS, _BEFORE = 32, 256  # a validation reads so many parts of the stream, each after so many tokens
@@ -18,11 +19,17 @@ _AT_ONCE = 16_384  # tokens of many texts that are read at once
 
 
 class Reader:
-    """Networks that continue rows of token ids; their probabilities are averaged. States are one for each network."""
+    """Networks that continue rows of token ids; their probabilities are averaged. States are one for each network.
+
+    For networks whose weights stay as they are. Without gradients.
+    """
 
     def __init__(self, nets: Sequence[LanguageNet]) -> None:
         self._nets = nets
+        self._rows = 0  # of which `_steps` read a token each
+        self._steps: list[LanguageNet | Stepper] = []
 
+    @torch.no_grad()
     def start(self, prompts: Sequence[Sequence[int]]) -> tuple[Tensor, list[Any]]:
         """Read prompts of 1 id or more each; log-probabilities [B, V] of what comes next, and the state."""
         lengths = torch.tensor([len(prompt) for prompt in prompts])
@@ -31,9 +38,12 @@ class Reader:
         read = [net(ids, None, lengths) for net in self._nets]
         return self._next([y[rows, lengths - 1] for y, _ in read]), [state for _, state in read]
 
+    @torch.no_grad()
     def step(self, ids: Tensor, state: list[Any]) -> tuple[Tensor, list[Any]]:
         """Read one id of each row, [B]; log-probabilities [B, V] of the next, and the state."""
-        read = [net(ids.unsqueeze(1), own) for net, own in zip(self._nets, state, strict=True)]
+        if len(ids) != self._rows:
+            self._rows, self._steps = len(ids), [stepper(net.backbone, len(ids)) or net for net in self._nets]
+        read = [step(ids.unsqueeze(1), own) for step, own in zip(self._steps, state, strict=True)]
         return self._next([y[:, 0] for y, _ in read]), [own for _, own in read]
 
     def select(self, state: list[Any], rows: Tensor) -> list[Any]:

@@ -97,10 +97,11 @@ class Sampling:
         if self.temperature == 0:
             greedy: list[int] = self.penalised(scores, recent).argmax(-1).tolist()
             return greedy
-        total = self.filtered(scores, recent).double().softmax(-1).cumsum(-1)
-        uniform = torch.tensor([random.random() for random in randoms], dtype=torch.float64).unsqueeze(1)
-        drawn: list[int] = torch.searchsorted(total, uniform * total[:, -1:], right=True).squeeze(1).tolist()
-        return drawn
+        total = self.filtered(scores, recent).softmax(-1, torch.float64).cumsum(-1).numpy()
+        return [
+            int(row.searchsorted(random.random() * row[-1], "right"))
+            for row, random in zip(total, randoms, strict=True)
+        ]
 
 
 def whole_number(name: str, value: object, least: int, most: int | None = None) -> None:
