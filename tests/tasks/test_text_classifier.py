@@ -32,7 +32,10 @@ def small(folder: Path, **settings: Any) -> TextClassifier:
 
 
 def reviews(count: int = 240, seed: int = 0) -> pd.DataFrame:
-    return synthetic_reviews(seed, count)
+    """Those that only praise or only blame, which little training can tell."""
+    frame = synthetic_reviews(seed, 6 * count)
+    plain = frame[~frame.text.str.contains("but|lthough")]
+    return plain.head(count).reset_index(drop=True)
 
 
 def starred(seed: int = 0) -> pd.DataFrame:
@@ -173,7 +176,7 @@ def test_transfer_from_unlabelled_text_in_a_file(tmp_path: Path):
         ([("a", "x"), ("b", "y")], {"cell": "lstmm"}, "lstmm"),
         ([("a", "x"), ("b", "y"), ("c", "z")], {"kind": "binary"}, "there are 3 classes"),
         ([("a b", "x"), ("b c", "y")] * 5, {"pretrain": "same", "direction": "both", "members": 3}, "an even number"),
-        ([("a b", "x"), ("b c", "y")] * 5, {"pretrained": ("nowhere",)}, "nowhere does not exist"),
+        ([("a b", "x"), ("b c", "y")] * 5, {"pretrained": ("nowhere",), "least": 2}, "nowhere does not exist"),
         (
             [("a b", "x"), ("b c", "y")] * 5,
             {"pretrain": "same", "vectors": "x.txt"},
@@ -183,7 +186,7 @@ def test_transfer_from_unlabelled_text_in_a_file(tmp_path: Path):
 )
 def test_data_that_cannot_be_used(tmp_path: Path, data: Any, settings: dict[str, Any], message: str):
     with quiet(), pytest.raises(GateworkError, match=message):
-        small(tmp_path, least=1, **settings).fit(data)
+        small(tmp_path, **{"least": 1, **settings}).fit(data)
 
 
 def test_other_data_than_those_of_the_fit(model: TextClassifier):

@@ -18,7 +18,8 @@ from gatework.tasks.classification.classes import Classes
 
 
 def reviews(seed: int, several: bool = False) -> Documents:
-    frame = synthetic_reviews(seed, 200)
+    frame = synthetic_reviews(seed, 800)
+    frame = frame[~frame.text.str.contains("but|lthough")].head(150).reset_index(drop=True)  # words alone decide
     rows = [(label,) for label in frame.label]
     if several:
         rows = [(*own, "gift") if "Bought" in text else own for own, text in zip(rows, frame.text, strict=True)]

@@ -14,6 +14,12 @@ _WHEN = ("before noon", "on monday", "after the rain", "last week", "at night", 
 _THING = ("kettle", "lamp", "chair", "radio", "backpack", "clock", "umbrella", "keyboard")
 _GOOD = ("works perfectly", "is a pleasure to use", "looks lovely", "was worth every penny", "never let me down")
 _BAD = ("broke after a day", "is a waste of money", "arrived scratched", "makes a terrible noise", "never worked")
+_JUDGED = (
+    "{thing} {counts}.",
+    "{thing} {counts}, although it {concedes}.",
+    "Although it {concedes}, it {counts}.",
+    "{thing} {concedes}, but it {counts}.",
+)
 _PEOPLE = (("Ada", "Byron"), ("Mary", "Shelley"), ("Carl", "Gauss"), ("Emmy", "Noether"), ("Alan",), ("Rose",))
 _PLACES = (("Lisbon",), ("New", "York"), ("Oslo",), ("Buenos", "Aires"), ("Kyoto",), ("Cape", "Town"))
 _EITHER = (("Florence",), ("Jordan",), ("Austin",), ("Paris",), ("Charlotte",), ("Sydney",))  # people and places
@@ -33,13 +39,17 @@ def synthetic_corpus(seed: int = 0, sentences: int = 2000) -> str:
 
 
 def synthetic_reviews(seed: int = 0, reviews: int = 600) -> pd.DataFrame:
-    """Reviews of things: columns `text` and `label` ("good" or "bad"); about one in thirty has the wrong label."""
+    """Reviews of things: columns `text` and `label` ("good" or "bad"); about one in thirty has the wrong label.
+
+    Three in four both praise and blame; how the sentence is built says which of them counts, not which words it has.
+    """
     random = np.random.default_rng(seed)
     rows = []
     for _ in range(reviews):
         good = random.uniform() < 0.5
-        said = " and ".join(random.choice(_GOOD if good else _BAD, size=random.integers(1, 3), replace=False))
-        text = f"{_draw(random, ('The', 'This', 'My new'))} {_draw(random, _THING)} {said}."
+        text = f"{_draw(random, ('The', 'This', 'My new'))} {_draw(random, _THING)}"
+        counts, concedes = _draw(random, _GOOD if good else _BAD), _draw(random, _BAD if good else _GOOD)
+        text = _draw(random, _JUDGED).format(thing=text, counts=counts, concedes=concedes)
         if random.uniform() < 0.4:
             text += f" Bought {_draw(random, _WHEN)}."
         rows.append((text, "good" if good != (random.uniform() < 1 / 30) else "bad"))
