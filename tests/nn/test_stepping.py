@@ -23,7 +23,7 @@ def flat(state: object) -> list[torch.Tensor]:
 
 
 # pointwise, of one state, with products of the input alone, staged, with a state of another width
-@pytest.mark.parametrize("cell", ["lstm", "gru", "sru", "layer-norm-lstm", "lstmp"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "ur-lstm", "layer-norm-lstm", "lstmp"])
 @pytest.mark.parametrize("rows", [1, 3])
 @torch.no_grad()
 def test_steps_are_those_of_the_backbone(cell: str, rows: int):
