@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from gatework.nn import select
 from gatework.nn.stepping import Stepper, stepper
 from gatework.tasks.language.network import LanguageNet
+from gatework.train.progress import shown
 
 _PARTS, _BEFORE = 32, 256  # a validation reads so many parts of the stream, each after so many tokens
 CHUNK = 1024  # tokens of a stream that are read at once
@@ -61,8 +62,8 @@ def averaged(scores: Sequence[Tensor]) -> Tensor:
 
 def outputs(net: LanguageNet, ids: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Read a stream [R] in one state: what goes into the output layer [T, W], and the token that comes next [T]."""
-    state = None
-    for first in range(0, len(ids) - 1, CHUNK):
+    state, total = None, len(ids) - 1
+    for first in shown(range(0, total, CHUNK), total, lambda first: min(CHUNK, total - first), "reading", "tokens"):
         targets = ids[first + 1 : first + CHUNK + 1]
         y, state = net(ids[first : first + len(targets)].unsqueeze(0), state)
         yield y[0], targets
@@ -110,13 +111,14 @@ def surprisals_and_ranks(nets: Sequence[LanguageNet], ids: Tensor) -> tuple[Tens
 @torch.no_grad()
 def surprisal_of_each(nets: Sequence[LanguageNet], streams: Sequence[Tensor]) -> list[float]:
     """The surprisal in nats of each of many streams as a whole, each read from a fresh state, like lengths together."""
-    totals = [0.0] * len(streams)
-    for numbers in _like_lengths([len(ids) - 1 for ids in streams]):
+    totals, sizes = [0.0] * len(streams), [len(ids) - 1 for ids in streams]
+    batches = _like_lengths(sizes)
+    for numbers in shown(batches, sum(sizes), lambda part: sum(sizes[number] for number in part), "reading", "tokens"):
         if len(numbers) == 1:  # which may be of any length
             alone = streams[numbers[0]]
             totals[numbers[0]] = float(-averaged([-surprisals(net, alone) for net in nets]).double().sum())
             continue
-        lengths = torch.tensor([len(streams[number]) - 1 for number in numbers])
+        lengths = torch.tensor([sizes[number] for number in numbers])
         ids = nn.utils.rnn.pad_sequence([streams[number] for number in numbers], batch_first=True)
         inside = torch.arange(ids.shape[1] - 1) < lengths.unsqueeze(1)
         targets = ids[:, 1:][inside]
