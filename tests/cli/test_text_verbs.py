@@ -95,3 +95,10 @@ def test_runs_of_other_applications_are_refused(gatework, fitted, verb):
     result = gatework(verb, fitted("forecaster").run, *(["text"] if verb == "score" else []))
     assert result.code != 0
     assert "expected a language-model" in result.err
+
+
+@pytest.mark.parametrize("task", ["language-model", "text-classifier", "sequence-tagger"])
+@pytest.mark.parametrize("words", [[], ["--validation", "nowhere.txt"]], ids=["", "validation"])
+def test_the_settings_of_a_run_can_be_given_again(gatework, fitted, task, words):
+    result = gatework("fit", task, "nowhere.txt", *words, "--config", fitted(task).run / "config.yaml")
+    assert "there is no file nowhere.txt" in result.err, "nothing that the run decided is refused"

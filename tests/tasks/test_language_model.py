@@ -304,6 +304,44 @@ def test_generation_out_of_range(words, options: dict, said: str):
         words.generate(**{"prompt": "the", **options})
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"beams": 2, "temperature": 0.5}, "temperature is 0.5, .* leave beams out"),
+        ({"beams": 2, "top_k": 5}, "top_k is 5"),
+        ({"beams": 2, "alternatives": 3}, "alternatives is 3"),
+        ({"length_power": 2.0}, "length_power is 2.0, .* set beams"),
+        ({"temperature": 0, "typical": 0.5}, "typical is 0.5, .* temperature"),
+    ],
+)
+def test_options_of_generation_that_change_nothing(words, options: dict, said: str):
+    with pytest.raises(ConfigError, match=said):
+        words.generate("the", **options)
+    if "beams" not in options:
+        with pytest.raises(ConfigError, match=said):
+            words.stream("the", **options)
+
+
+def test_options_at_their_usual_values_are_not_refused(words):
+    assert words.generate("the", beams=2, limit=3, temperature=0.8, top_p=1.0) == words.generate(
+        "the", beams=2, limit=3
+    )
+    assert words.generate("the", limit=3, temperature=0, top_k=5) == words.generate("the", limit=3, temperature=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"pull": 0.1}, "pull is 0.1, .* set dynamic"),
+        ({"cache_weight": 0.2}, "cache_weight is 0.2, .* set cache"),
+        ({"dynamic": 0.001, "cache_sharpness": 0.2}, "cache_sharpness is 0.2, .* set cache"),
+    ],
+)
+def test_options_of_evaluation_that_change_nothing(words, options: dict, said: str):
+    with pytest.raises(ConfigError, match=said):
+        words.evaluate([OTHER], **options)
+
+
 def test_streams_take_what_can_be_streamed(words):
     with pytest.raises(InputError, match=r"stream\(\) does not take beams"):
         words.stream("the", beams=3)

@@ -96,7 +96,8 @@ def check_values(task: type[Task], typed: Mapping[str, Any], written: Mapping[st
     Args:
         task: the application.
         typed: settings from flags.
-        written: settings from `file`, which flags win over.
+        written: settings from a file; flags win over them.
+        file: its name.
     """
     from gatework.tasks.config import check
 

@@ -18,8 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gatework.errors import ConfigError, GateworkError, InputError, StorageError
 from gatework.say import recording, say
-from gatework.tasks.config import flatten, to_yaml
+from gatework.tasks.config import fields, flatten, to_yaml
 from gatework.tasks.estimator import Estimator
+from gatework.tasks.idle import Idle, refuse_idle
 from gatework.train.settings import Training
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class Task(Estimator):
     name: ClassVar[str]
     takes_validation: ClassVar[bool] = False  # whether `fit` may be given the held-out part
     sample: ClassVar[str] = ".csv"  # ending of the file that `synthesise` is written to
+    idle: ClassVar[tuple[Idle, ...]] = ()  # settings that `fit` refuses where they would change nothing
 
     run_: Run
     config_: Any
@@ -148,6 +150,8 @@ class Task(Estimator):
 
         started = time.monotonic()
         self.config_ = self.settings()
+        usual = {field.name: field.default for field in fields(self.Config)}
+        refuse_idle({**flatten(self.config_), "validation": validation is not None}, usual, self.idle)
         with recording() as said:
             dataset = self.read_both(data, validation)
             self.config_ = self.decide(dataset)

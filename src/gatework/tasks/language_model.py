@@ -9,6 +9,7 @@ from pydantic import Field
 
 from gatework.tasks.base import Task, TaskConfig
 from gatework.tasks.language.settings import LanguageNetwork, LanguageTraining
+from gatework.tasks.text.idle import LANGUAGE
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -74,6 +75,7 @@ class LanguageModel(Task):
 
     Config = LanguageModelConfig
     takes_validation = True
+    idle = LANGUAGE
     sample = ".txt"
     config_: LanguageModelConfig
     vocabulary_: Vocabulary
@@ -150,8 +152,7 @@ class LanguageModel(Task):
         from gatework.tasks.language.dynamic import Adaptation
 
         adaptation = Adaptation(dynamic, pull, cache, cache_weight, cache_sharpness)
-        found = self._fitted().evaluation(self._documents(data).texts, "the text", adaptation)
-        return self.record_evaluation(found)
+        return self.record_evaluation(self._fitted().evaluation(self._documents(data).texts, "the text", adaptation))
 
     def score(self, text: str) -> Surprisal:
         """The surprisal of every token of `text`, read from a fresh state; its `page()` shows it as coloured text."""
@@ -199,7 +200,7 @@ class LanguageModel(Task):
             where several prompts or samples are asked for.
         """
         options = {name: value for name, value in locals().items() if name not in ("self", "prompt", "samples")}
-        return self._fitted().writer().generate(prompt, samples, **options)
+        return self._fitted().writer(options).generate(prompt, samples, **options)
 
     def stream(self, prompt: str = "", **options: Any) -> Iterator[str]:
         """The text that `generate` would give, piece by piece as it is written, in memory that does not grow.
@@ -208,7 +209,7 @@ class LanguageModel(Task):
             prompt: a text.
             options: those of `generate` but for beams, length_power, samples and alternatives.
         """
-        return self._fitted().writer().stream(prompt, **options)
+        return self._fitted().writer(options).stream(prompt, **options)
 
     def _documents(self, data: Any) -> Documents:
         from gatework.data.text import read_corpus
@@ -224,9 +225,8 @@ class LanguageModel(Task):
         from gatework.tasks.language.fitted import FittedLanguage
 
         self.check_trained()
-        return FittedLanguage(
-            cast("list[LanguageNet]", list(self.nets_)), self.vocabulary_, self.config_.direction, self.run_
-        )
+        nets = cast("list[LanguageNet]", list(self.nets_))
+        return FittedLanguage(nets, self.vocabulary_, self.config_.direction, self.run_)
 
     def learned(self) -> dict[str, Any]:
         """The vocabulary."""

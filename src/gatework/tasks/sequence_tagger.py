@@ -12,6 +12,7 @@ from gatework.errors import InputError
 from gatework.say import say
 from gatework.tasks.base import Task, TaskConfig
 from gatework.tasks.tagging.settings import PERCENT, TagSettings
+from gatework.tasks.text.idle import TAGGER
 from gatework.tasks.text.network import TwoWayNetwork
 from gatework.tasks.text.transfer import Transfer
 from gatework.train.settings import Training
@@ -110,6 +111,7 @@ class SequenceTagger(Task):
 
     Config = SequenceTaggerConfig
     takes_validation = True
+    idle = TAGGER
     sample = ".conll"
     config_: SequenceTaggerConfig
     lexicon_: Lexicon

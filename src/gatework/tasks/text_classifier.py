@@ -9,9 +9,9 @@ from pydantic import Field
 
 from gatework.say import say
 from gatework.tasks.base import Task, TaskConfig
-from gatework.tasks.classification.settings import ClassifierNetwork, LabelledText, Tokenising
+from gatework.tasks.classification.settings import ClassifierNetwork, ClassifierTraining, LabelledText, Tokenising
+from gatework.tasks.text.idle import CLASSIFIER
 from gatework.tasks.text.transfer import Transfer
-from gatework.train.settings import Training
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +54,7 @@ class TextClassifierConfig(TaskConfig):
     words: Tokenising = Tokenising()
     model: ClassifierNetwork = ClassifierNetwork()
     transfer: Transfer = Transfer()
-    training: Training = Training()
+    training: ClassifierTraining = ClassifierTraining()
 
 
 class TextClassifier(Task):
@@ -71,6 +71,7 @@ class TextClassifier(Task):
 
     Config = TextClassifierConfig
     takes_validation = True
+    idle = CLASSIFIER
     config_: TextClassifierConfig
     fitted_: FittedClassifier
     origin_: Origin | None

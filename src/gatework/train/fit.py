@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import time
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import torch
@@ -31,6 +32,7 @@ from gatework.train.progress import Progress
 from gatework.train.randomness import borrowed, capture, restore, seed_all
 from gatework.train.schedule import Clock, factor, total_steps
 from gatework.train.settings import Training
+from gatework.train.stretches import Stretches
 
 
 def fit(
@@ -56,6 +58,8 @@ def fit(
         KeyboardInterrupt: Ctrl-C; the state was saved before.
     """
     limit = settings.time_limit if time_limit is None else time_limit
+    if settings.steps_per_epoch not in (None, len(problem.sampler)):
+        problem = replace(problem, sampler=Stretches(problem.sampler, settings.steps_per_epoch))
     with borrowed(settings.deterministic):
         return Loop(problem, settings, keeper, journal or Journal(), limit, scorings).run()
 

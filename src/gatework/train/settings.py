@@ -74,7 +74,9 @@ class Training(BaseModel):
     max_steps: int | None = Field(
         default=None, ge=1, description="steps at most; none = chosen, or where epochs are given as many as they hold"
     )
-    steps_per_epoch: int | None = Field(default=None, ge=1, description="steps between two validations; none = chosen")
+    steps_per_epoch: int | None = Field(
+        default=None, ge=1, description="steps between two validations; none = chosen, in text a pass"
+    )
     patience: int = Field(
         default=5, ge=0, description="epochs without a better validation score before stopping; 0 = never stop early"
     )

@@ -29,6 +29,7 @@ def run(options: argparse.Namespace, rest: Sequence[str]) -> None:
     from gatework.cli.parameters import flags, parameters
     from gatework.errors import ConfigError
     from gatework.tasks import load
+    from gatework.tasks.language.options import check_options
     from gatework.tasks.language_model import LanguageModel
 
     model = load(options.run)
@@ -36,6 +37,7 @@ def run(options: argparse.Namespace, rest: Sequence[str]) -> None:
         raise ConfigError(f"{options.run} is a run of {model.name}, which writes no text; expected a language-model.")
     refuse_unknown("gatework generate", rest, ("--prompt", *flags(model.generate, _LEFT)))
     given = parameters(model.generate, options, _LEFT)
+    check_options(given)
     if given.get("beams") or given.get("samples") is not None:
         texts = model.generate(options.prompt, **given)
         for text in [texts] if isinstance(texts, str) else texts:

@@ -18,6 +18,7 @@ from gatework.tasks.text.inputs import Inputs, learn_characters
 from gatework.tasks.text.network import opened
 from gatework.tasks.text.transfer import Origin, Transfer, taken_over
 from gatework.train.settings import Training
+from gatework.train.stretches import span
 
 if TYPE_CHECKING:
     from gatework.tasks.text_classifier import TextClassifierConfig
@@ -34,6 +35,7 @@ _SHORT = 14  # words in the mean; in shorter texts each counts, so few are dropp
 _SPELLING: dict[str, Any] = {"character_filters": 50, "character_widths": (3,)}
 _SHORT_SPELLING: dict[str, Any] = {"character_filters": 20, "character_widths": (2, 3, 4)}
 _NOT_IN_TRANSFER = ("transformer", "vectors", "character_filters")
+_SIZE = 128
 _BATCH, _RATE, _SHORT_RATE, _TRANSFER_RATE = 32, 2e-3, 3e-3, 4e-3
 
 
@@ -44,7 +46,7 @@ def choose(config: TextClassifierConfig, parts: Parts, classes: Classes) -> tupl
     words = vocabulary(config.words, parts.every_text) if origin is None else origin.vocabulary
     if origin is not None:
         transfer = transfer.model_copy(update={"direction": origin.direction})
-        model = model.model_copy(update=taken_over(model, origin.network))
+        model = _taken_over(model, origin)
     model = _network(model, parts.train, words, origin is not None)
     characters = None
     if model.character_filters:
@@ -90,13 +92,27 @@ def _network(
         chosen = {"input_dropout": 0.3, "output_dropout": 0.5, "word_dropout": 0.1}
     else:
         chosen = {"input_dropout": 0.5, "output_dropout": 0.5, "word_dropout": 0.5 if few else 0.3}
-    chosen |= _SHORT_SPELLING if short else _SPELLING
-    if transfer or not few or vocabulary.kind != "word":
-        chosen["character_filters"] = 0
+    spelling, filters = _SHORT_SPELLING if short else _SPELLING, model.character_filters
+    if filters is None and (transfer or not few or vocabulary.kind != "word"):
+        filters = 0
+    chosen |= {"character_filters": 0} if filters == 0 else spelling
+    chosen["hidden_size"] = _SIZE
     update = {name: value for name, value in chosen.items() if getattr(model, name) is None}
     if model.pooling == "auto":
         update["pooling"] = "concat" if transfer else "attention"
     return model.model_copy(update=update)
+
+
+def _taken_over(model: ClassifierNetwork, origin: Origin) -> ClassifierNetwork:
+    """The settings with those of the language model; ConfigError for others that were given."""
+    taken, usual = taken_over(model, origin.network), ClassifierNetwork()
+    for name, value in taken.items():
+        if getattr(model, name) not in (getattr(usual, name), value):
+            raise ConfigError(
+                f"{name} is {getattr(model, name)!r}, but the network is that of the language model, where it is "
+                f"{value!r}; leave it out."
+            )
+    return model.model_copy(update=taken)
 
 
 def _short(documents: Documents) -> bool:
@@ -141,13 +157,15 @@ def _origin(config: TextClassifierConfig, parts: Parts) -> Origin | None:
 def _training(config: TextClassifierConfig, documents: Documents) -> Training:
     """The loop's settings: epochs by the size of the data, and in transfer the slanted schedule."""
     training = config.training
-    update: dict[str, Any] = {"batch_size": training.batch_size or _BATCH}
+    batch = training.batch_size or _BATCH
+    update: dict[str, Any] = {"batch_size": batch}
     rate = _TRANSFER_RATE if config.transfer.asked else _SHORT_RATE if _short(documents) else _RATE
     update["learning_rate"] = training.learning_rate or rate
     if training.max_epochs is None and training.max_steps is None:
-        update["max_epochs"] = min(max(round(_TEXTS / len(documents)), _FEWEST), _MOST)
-    if config.transfer.asked and training.schedule == Training().schedule:
-        update["schedule"] = "slanted"
+        passes = min(max(round(_TEXTS / len(documents)), _FEWEST), _MOST)
+        update |= span(training, passes, -(-len(documents) // batch))
+    if training.schedule is None:
+        update["schedule"] = "slanted" if config.transfer.asked else Training().schedule
     return training.model_copy(update=update)
 
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gatework.tasks.base import path_of
 from gatework.tasks.text.network import TwoWayNetwork
+from gatework.train.settings import Schedule, Training
 
 if TYPE_CHECKING:
     from gatework.data.text import Documents
@@ -87,7 +88,9 @@ class Tokenising(BaseModel):
 class ClassifierNetwork(TwoWayNetwork):
     """The network's shape."""
 
-    hidden_size: int = Field(default=128, ge=1, le=8192, description="units of a recurrent layer and direction")
+    hidden_size: int | None = Field(  # type: ignore[assignment]
+        default=None, ge=1, le=8192, description="units of a recurrent layer and direction; none = chosen"
+    )
     embedding_size: int = Field(default=128, ge=1, le=8192, description="numbers of a token's vector")
     input_dropout: float | None = Field(  # type: ignore[assignment]
         default=None, ge=0, lt=1, description="share of values dropped before the first layer; none = chosen"
@@ -115,3 +118,11 @@ class ClassifierNetwork(TwoWayNetwork):
     )
     head_size: int = Field(default=0, ge=0, le=8192, description="units of a layer after the pooling; 0 = none")
     head_dropout: float = Field(default=0.2, ge=0, lt=1, description="share of values dropped after the pooling")
+
+
+class ClassifierTraining(Training):
+    """The loop's settings."""
+
+    schedule: Schedule | None = Field(  # type: ignore[assignment]
+        default=None, description=f"{Training.model_fields['schedule'].description}; none = slanted with transfer"
+    )

@@ -5,18 +5,28 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 
 from gatework.errors import InputError
 from gatework.nn import detach
+from gatework.tasks.idle import Idle, refuse_idle
 from gatework.tasks.language.network import LanguageNet
 from gatework.tasks.language.reading import outputs
+from gatework.train.progress import shown
 
 _SEGMENT = 20  # tokens between two updates
 _EPSILON = 1e-5
+_RULES = (
+    Idle(("pull",), lambda given: not given["dynamic"], "the weights stay as they are; set dynamic, such as 0.001"),
+    Idle(
+        ("cache_weight", "cache_sharpness"),
+        lambda given: not given["cache"],
+        "there is no cache; set cache, such as 500",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -30,7 +40,7 @@ class Adaptation:
         cache_weight: share of the cache in the probabilities, 0 to 1.
         cache_sharpness: factor on the products of hidden states; 0 = all tokens in the cache alike.
 
-    Raises InputError for values out of range.
+    Raises InputError for values out of range, ConfigError for those that would change nothing.
     """
 
     dynamic: float = 0.0
@@ -45,6 +55,7 @@ class Adaptation:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
                 raise InputError(f"{name} is {value!r}; expected a number, 0 to {most:g}.")
+        refuse_idle(vars(self), {field.name: field.default for field in fields(self)}, _RULES)
 
     def surprisals(self, net: LanguageNet, ids: Tensor) -> Tensor:
         """Surprisal [R - 1] in nats of every token of a stream [R] but the first, read in one state."""
@@ -72,8 +83,9 @@ def dynamic_outputs(net: LanguageNet, ids: Tensor, rate: float, pull: float) -> 
     weights: list[Tensor] = [weight for weight in net.parameters() if weight.requires_grad]
     start = [weight.detach().clone() for weight in weights]
     squares = [torch.zeros_like(weight) for weight in weights]
-    state = None
-    for number, first in enumerate(range(0, len(ids) - 1, _SEGMENT)):
+    state, total = None, len(ids) - 1
+    segments = shown(range(0, total, _SEGMENT), total, lambda first: min(_SEGMENT, total - first), "reading", "tokens")
+    for number, first in enumerate(segments):
         targets = ids[first + 1 : first + _SEGMENT + 1]
         with torch.enable_grad():
             y, state = net(ids[first : first + len(targets)].unsqueeze(0), state)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from gatework.tasks.language import corpus
 from gatework.tasks.language.dynamic import Adaptation
 from gatework.tasks.language.network import LanguageNet
 from gatework.tasks.language.ngrams import Trigrams
+from gatework.tasks.language.options import check_options
 from gatework.tasks.language.reading import averaged, surprisal_of_each, surprisals_and_ranks
 from gatework.tasks.language.scores import by_frequency, check_known, measures
 from gatework.tasks.language.surprisal import Surprisal
@@ -106,6 +107,7 @@ class FittedLanguage:
             "perplexity": [math.exp(min(total / count, 700.0)) for total, count in zip(totals, tokens, strict=True)],
         }
 
-    def writer(self) -> Writer:
-        """What goes on with prompts; InputError for networks that read backward."""
+    def writer(self, options: Mapping[str, Any]) -> Writer:
+        """What goes on with prompts; InputError for networks that read backward, ConfigError for idle options."""
+        check_options(options)
         return Writer(self.nets, self.vocabulary, self.direction)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from gatework.errors import ConfigError
 from gatework.say import say
 from gatework.tasks.language.corpus import Corpus
 from gatework.train.settings import Training
+from gatework.train.stretches import span
 
 if TYPE_CHECKING:
     from gatework.data.text import Vocabulary
@@ -143,7 +145,9 @@ def choose(config: LanguageModelConfig, kind: str, tokens: int, held: bool) -> L
     model = config.model.model_copy(
         update={name: value for name, value in recipe.network.items() if getattr(config.model, name) is None}
     )
-    training = config.training.model_copy(update=_training(config.training, recipe))
+    if model.num_layers == 1 and config.model.dropout is None and not (model.attention_under or model.attention_over):
+        model = model.model_copy(update={"dropout": 0.0})  # there is nothing between a layer and none
+    training = config.training.model_copy(update=_training(config.training, recipe, tokens))
     tie = config.tie
     if tie is None:
         tie = config.softmax == "full" and (config.preset == "awd" or model.embedding_size == model.hidden_size)
@@ -169,7 +173,7 @@ def choose(config: LanguageModelConfig, kind: str, tokens: int, held: bool) -> L
     return chosen
 
 
-def _training(given: LanguageTraining, recipe: Recipe) -> dict[str, Any]:
+def _training(given: LanguageTraining, recipe: Recipe, tokens: int) -> dict[str, Any]:
     """The loop's settings: what was given over the recipe's, and these over the usual ones."""
     own = given.model_dump(exclude_none=True)
     chosen = Training().model_dump() | recipe.training
@@ -177,9 +181,10 @@ def _training(given: LanguageTraining, recipe: Recipe) -> dict[str, Any]:
     chosen["learning_rate"] = _RATES[optimiser]
     if optimiser == "nt-asgd":
         chosen["average"] = 0.0  # it averages the weights itself
-    if given.max_steps or given.time_limit:
-        chosen["max_epochs"] = None
-    chosen |= own
+    passes = chosen.pop("max_epochs")
+    chosen |= {"max_epochs": None} | own
+    if not (given.max_epochs or given.max_steps or given.time_limit):
+        chosen |= span(given, passes, math.ceil(tokens / chosen["batch_size"] / chosen["length"]))
     if chosen["optimiser"] == "nt-asgd" and chosen["average"]:
         raise ConfigError(
             f"average is {chosen['average']}, but the preset's optimiser, nt-asgd, averages the weights itself; leave "

@@ -15,6 +15,7 @@ from gatework.tasks.tagging.tagged_set import TaggedSet
 from gatework.tasks.text.inputs import Inputs
 from gatework.tasks.text.marks import learn_marks
 from gatework.tasks.text.transfer import Origin
+from gatework.train.stretches import span
 
 if TYPE_CHECKING:
     from gatework.tasks.sequence_tagger import SequenceTaggerConfig, TaggerNetwork
@@ -38,9 +39,9 @@ def choose(config: SequenceTaggerConfig, dataset: TaggedSet) -> SequenceTaggerCo
         say(f"held out to score with: {counted(len(dataset.held), 'sentence')}")
     if config.crf == "auto":
         say("entities: tags are learned as sequences (CRF)" if entities else "each tag is learned by itself (no CRF)")
-    if inside == "auto":
+    if inside == "auto" and entities:
         inside = "BIOES"
-        if entities and dataset.scheme != inside:
+        if dataset.scheme != inside:
             say(f"the network's tags are {inside}, which marks where entities end; answers are {dataset.scheme}")
     model = _network(config.model, dataset)
     tags = {"scheme": dataset.scheme, "inside": inside, "letters": dataset.train.letters}
@@ -73,10 +74,10 @@ def _training(training: Training, dataset: TaggedSet) -> Training:
     """Small batches of few sentences, and epochs that make enough steps."""
     sentences = len(dataset.train)
     batch = training.batch_size or (8 if sentences < 2000 else 16 if sentences < 10_000 and not dataset.plain else 32)
-    epochs = max(_EPOCHS, math.ceil(_LEAST_STEPS / math.ceil(sentences / batch)))
+    steps = math.ceil(sentences / batch)
     update: dict[str, Any] = {"batch_size": batch, "learning_rate": training.learning_rate or _RATE}
     if training.max_epochs is None and training.max_steps is None:
-        update["max_epochs"] = epochs
+        update |= span(training, max(_EPOCHS, math.ceil(_LEAST_STEPS / steps)), steps)
     return training.model_copy(update=update)
 
 

@@ -143,6 +143,12 @@ class Origin:
                 f"{runs[0]} reads more than tokens (a transformer or spelling), which cannot be taken over; expected a "
                 "language model without."
             )
+        usual, found = type(transfer).model_fields["direction"].default, "both" if directions[1:] else directions[0]
+        if transfer.direction not in (usual, found):
+            raise ConfigError(
+                f"direction is {transfer.direction}, but {', '.join(runs)} read {' and '.join(directions)}, as "
+                "trained; leave direction out."
+            )
         order = sorted(range(len(models)), key=lambda number: directions[number] == "backward")
         say(f"begun from {', '.join(runs)}: vocabulary of {len(first.vocabulary_)} and network taken over")
         return cls(
