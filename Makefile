@@ -40,10 +40,11 @@ types: $(VENV)/.dev
 	$(BIN)/mypy
 
 # Last, so that pytest's summary ends the output.
-# Half an hour of processor time with kernels to build, so two processes.
+# Half an hour of processor time with kernels to build, so two processes; each takes a half of the files and then some of
+# what the other has left, so that what the tests of a file share is mostly made once.
 WORKERS ?= 2
 tests: $(VENV)/.dev
-	$(BIN)/python -m pytest -q -n $(WORKERS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

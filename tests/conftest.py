@@ -1,4 +1,8 @@
-"""What every test may use: the data folder, memory that shows when it is read uninitialised, and a quiet matplotlib."""
+"""What every test may use: the data folder, memory that shows when it is read uninitialised, and a quiet matplotlib.
+
+torch is left one thread, here and in processes that tests start: several workers on as many cores would spend much of
+their time waiting for one another. Tests of threads set their number themselves.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# The same examples every time, and none too slow: a busy machine is no fault of theirs.
+settings.register_profile("same", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("same")
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -24,6 +33,33 @@ def data_folder() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the data folder {folder}; set GATEWORK_DATA")
     return folder
+
+
+_PAINTED: set[str] = set()  # titles of pictures
+
+
+@pytest.fixture
+def painted() -> None:
+    """For tests that look at pictures, or draw odd data, in a file of which the others use `painted_once`."""
+
+
+@pytest.fixture
+def painted_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures are drawn, but only the first of each title is painted: that is most of what a small fit costs."""
+    from gatework.tasks import plots
+
+    if "painted" in request.fixturenames:
+        return
+    png = plots.png
+
+    def first(figure) -> bytes:
+        title = figure.get_suptitle()
+        if title in _PAINTED:
+            return b"\x89PNG, not painted"
+        _PAINTED.add(title)
+        return png(figure)
+
+    monkeypatch.setattr(plots, "png", first)
 
 
 @pytest.fixture

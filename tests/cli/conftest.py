@@ -35,7 +35,7 @@ def call(*words: object) -> Result:
 
 
 @pytest.fixture
-def gatework(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+def gatework(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, painted_once: None) -> Callable[..., Result]:
     """The command, in an empty folder of its own."""
     monkeypatch.chdir(tmp_path)
     return call

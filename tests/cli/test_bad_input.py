@@ -209,14 +209,14 @@ def test_no_runs_is_said(gatework):
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGINT between processes")
 def test_ctrl_c_ends_with_130_and_names_the_resume_command(tmp_path: Path):
     command = [sys.executable, "-m", "gatework"]
-    words = ["fit", "forecaster", "data.csv", "--horizon", "6", "--max-epochs", "10000"]
+    words = ["fit", "forecaster", "data.csv", "--horizon", "6", "--max-epochs", "10000", "--patience", "0"]
     subprocess.run([*command, "synth", "forecaster", "-o", "data.csv"], cwd=tmp_path, check=True)
     child = subprocess.Popen([*command, *words], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    limit = time.monotonic() + 60
+    limit = time.monotonic() + 120
     while not list(tmp_path.glob("runs/*/metrics.jsonl")) and child.poll() is None and time.monotonic() < limit:
         time.sleep(0.1)
     child.send_signal(signal.SIGINT)
-    _, err = child.communicate(timeout=60)
+    _, err = child.communicate(timeout=120)
     assert child.returncode == 130, err
     assert "gatework resume runs/forecaster-001" in err
     assert "Traceback" not in err

@@ -21,6 +21,8 @@ from gatework.tasks import load, resume, task, tasks
 from gatework.tasks.base import CONFIG, MODEL, WEIGHTS, Task
 from tests.tasks.quick import QUICK
 
+pytestmark = pytest.mark.usefixtures("painted_once")
+
 TASKS = list(tasks())
 SOURCE = Path(sys.modules["gatework.tasks"].__file__ or "").parent
 

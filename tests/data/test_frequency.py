@@ -122,7 +122,7 @@ def test_each_series_has_its_own_first_row():
     assert str(frequency) == "W"
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 @given(
     st.sampled_from(sorted(ALIASES)),
     st.datetimes(pd.Timestamp("1850-01-01"), pd.Timestamp("2200-01-01")),

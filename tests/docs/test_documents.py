@@ -50,6 +50,7 @@ def run_shell(block: Block, folder: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.usefixtures("painted_once")
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_blocks_run_and_print_what_they_promise(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)

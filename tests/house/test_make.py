@@ -38,7 +38,7 @@ def test_installs_under_the_constraints_with_the_pinned_torch(target: str, tmp_p
 
 def test_test_runs_pytest_last_and_all_checks():
     commands = [line for line in make("-n", "test").stdout.splitlines() if "/bin/" in line]
-    assert commands[-1].endswith("-m pytest -q -n 2")
+    assert commands[-1].endswith("-m pytest -q -n 2 --dist worksteal")
     assert [any(word in line for line in commands) for word in ("ruff check", "ruff format --check", "mypy")] == [
         True
     ] * 3

@@ -88,6 +88,7 @@ def test_fit_refuses(tmp_path: Path, change: Change, settings: dict[str, Any], k
     assert not (tmp_path / "runs").exists(), "a run folder was made for data that cannot be used"
 
 
+@pytest.mark.usefixtures("painted")
 def test_short_series_can_be_left_out(tmp_path: Path):
     table = seasonal()
     table = table[(table["unique_id"] != "s1") | (table["ds"] < "2024-01-07")]
@@ -95,6 +96,7 @@ def test_short_series_can_be_left_out(tmp_path: Path):
     assert any("left out 1 of 3 series" in line and "s1 (6)" in line for line in model.run_.facts["decisions"])
 
 
+@pytest.mark.usefixtures("painted")
 def test_constant_series_is_trained_on_and_forecast(tmp_path: Path):
     table = seasonal()
     table.loc[table["unique_id"] == "s0", "y"] = 5.0

@@ -105,7 +105,7 @@ def test_run_folder_holds_everything(model):
     } <= names  # fmt: skip
     assert not [name for name in names if name.endswith((".pt", ".pkl", ".pickle", ".bin", ".tmp"))]
     for name in names:
-        if name.endswith(".png"):
+        if name.startswith("plots/") and name.endswith(".png"):
             assert (model.run_.path / name).read_bytes().startswith(b"\x89PNG") and (
                 model.run_.path / name
             ).stat().st_size > 5000
@@ -127,6 +127,7 @@ def test_run_folder_holds_everything(model):
     assert list_runs(model.run_.path.parent)[0].status == "finished"
 
 
+@pytest.mark.usefixtures("painted")
 def test_plots_are_drawn_again_from_the_numbers(model):
     from gatework.tasks.plots import drawings, png
 
@@ -242,6 +243,7 @@ def test_learning_rate_is_found_and_drawn(tmp_path: Path, data):
     assert 1e-5 < model.run_.facts["learning_rate"] < 1 and (model.run_.path / "plots" / "learning_rate.png").exists()
 
 
+@pytest.mark.usefixtures("painted")
 def test_nothing_held_out_is_said(tmp_path: Path, data):
     with recording() as said:
         model = small(tmp_path, holdout=0, max_epochs=1).fit(data)
@@ -249,6 +251,7 @@ def test_nothing_held_out_is_said(tmp_path: Path, data):
     assert model.run_.facts["score"] is None and "no score" in (model.run_.path / "README.md").read_text()
 
 
+@pytest.mark.usefixtures("painted")
 def test_missing_values_are_no_training_target(tmp_path: Path, data):
     holes = data.copy()
     holes.loc[holes.index % 7 == 3, "y"] = np.nan

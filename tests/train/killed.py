@@ -1,13 +1,9 @@
-"""Trains the toy regression in a run folder, continuing what is there: `python -m tests.train.killed RUN [N]`.
-
-With a number N, the process kills itself (SIGKILL) just before the N-th rename of a file, in the middle of a save.
-"""
+"""Trains the toy regression in a run folder, continuing what is there; work for a process of its own."""
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,24 +27,32 @@ def kill_at_rename(count: int) -> None:
     os.replace = replace
 
 
-def main() -> None:
-    run = Run.open(Path(sys.argv[1]))
-    if len(sys.argv) > 2:
-        kill_at_rename(int(sys.argv[2]))
+def train(path: Path, moment: str = "never", number: float = 0) -> None:
+    """The process ends itself, so that it cannot come too late however busy the machine is.
+
+    `moment` is "rename": SIGKILL just before rename number `number` of a file, in the middle of a save; "seconds":
+    killed by a timer so long after it has begun to train; "row": SIGINT, as Ctrl-C sends it, after so many epochs.
+    """
+    run = Run.open(path)
+    if moment == "rename":
+        kill_at_rename(int(number))
     problem = regression()
     settings = Training(
         max_epochs=12, learning_rate=0.02, average=0.9, checkpoint_seconds=0, patience=0, weight_decay=0.01
     )
+
+    def append(row: dict[str, Any]) -> None:
+        run.append_jsonl("metrics.jsonl", row)
+        if moment == "row" and row["epoch"] == number:
+            os.kill(os.getpid(), signal.SIGINT)
+
     journal = Journal(
-        append=lambda row: run.append_jsonl("metrics.jsonl", row),
+        append=append,
         rewrite=lambda rows: run.write_jsonl("metrics.jsonl", rows),
         resume_command=f"gatework resume {run.path}",
     )
-    print("training", flush=True)
+    if moment == "seconds":
+        signal.setitimer(signal.ITIMER_REAL, number)  # nobody handles its signal, which then ends a process at once
     fit(problem, settings, run.checkpoint, journal)
     run.write_tensors("model/weights.safetensors", problem.net.state_dict())
     print("finished", flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
 
 from gatework.run import Run
+from tests.processes import Started
+from tests.train.killed import train
 
-ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.timeout(1200)  # processes are started, killed and waited for
 
 
-def start(run: Run, *arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.train.killed", str(run.path), *arguments]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=ROOT
-    )
+def ended(run: Run, *moment: str | float) -> tuple[int, str]:
+    said = run.path / "said.txt"
+    said.unlink(missing_ok=True)
+    return Started(said, train, run.path, *moment).ended()
 
 
 def finish(run: Run) -> dict[str, torch.Tensor]:
-    process = start(run)
-    output, errors = process.communicate(timeout=600)
-    assert process.returncode == 0 and "finished" in output, errors
+    code, said = ended(run)
+    assert code == 0 and "finished" in said, said
     return run.read_tensors("model/weights.safetensors")
 
 
@@ -51,9 +45,8 @@ def same(run: Run, expected: tuple[dict[str, torch.Tensor], list[float]]) -> Non
 @pytest.mark.parametrize("rename", [1, 2, 30])
 def test_killed_inside_a_save(tmp_path: Path, uninterrupted, rename: int):
     run = Run.create("toy", tmp_path)
-    process = start(run, str(rename))
-    process.communicate(timeout=600)
-    assert process.returncode == -signal.SIGKILL
+    code, _ = ended(run, "rename", rename)
+    assert code == -signal.SIGKILL
     same(run, uninterrupted)
 
 
@@ -62,26 +55,16 @@ def test_killed_at_random_moments(tmp_path: Path, uninterrupted):
     moments = random.Random(0)
     kills = 0
     for _ in range(3):
-        process = start(run)
-        assert process.stdout is not None and process.stderr is not None
-        process.stdout.readline()  # "training"
-        time.sleep(moments.uniform(0.02, 0.4))
-        process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=600)
-        kills += process.returncode == -signal.SIGKILL
+        code, _ = ended(run, "seconds", moments.uniform(0.02, 0.4))
+        kills += code == -signal.SIGALRM
     assert kills, "every process was done before it could be killed: make the run longer"
     same(run, uninterrupted)
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path, uninterrupted):
     run = Run.create("toy", tmp_path)
-    process = start(run)
-    assert process.stdout is not None and process.stderr is not None
-    lines = [process.stderr.readline() for _ in range(2)]  # two epochs are done
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=600)
-    assert "epoch" in lines[0]
-    assert process.returncode != 0
-    assert f"Continue with: gatework resume {run.path}" in errors
+    code, said = ended(run, "row", 2)
+    assert code > 0 and said.startswith("epoch")
+    assert f"Continue with: gatework resume {run.path}" in said
     assert (run.path / "last" / "current.json").exists()
     same(run, uninterrupted)

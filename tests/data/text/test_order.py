@@ -40,7 +40,7 @@ def test_some_examples_only():
 
 
 @given(st.integers(1, 30), st.booleans())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_both_go_on_where_they_were(before, kind):
     def make():
         if kind:
@@ -66,7 +66,7 @@ def test_a_foreign_place_is_refused():
 
 
 @given(st.integers(2, 400), st.integers(1, 9), st.integers(1, 40), st.booleans())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_streams_read_every_token_in_order(tokens, parts, length, shuffle):
     text = torch.arange(tokens, dtype=torch.int32)
     streams = Streams(text, parts, length, shuffle_lengths=shuffle)

@@ -29,7 +29,7 @@ def entities(draw):
 
 
 @given(entities(), st.sampled_from(list(SCHEMES)), st.sampled_from(list(SCHEMES)))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_tags_are_turned_into_one_another_without_loss(drawn, source, target):
     found, length = drawn
     tags = spell(found, length, source)
@@ -57,7 +57,7 @@ def test_each_scheme_by_hand(scheme, tags):
 
 
 @given(st.sampled_from(["BI", "BIES", "BILU"]), st.data())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_illegal_tags_are_read_as_seqeval_reads_them(letters, data):
     names = ["O", *(letter + kind for letter in letters for kind in ("-A", "-B", "-A-C", ""))]
     tags = data.draw(st.lists(st.sampled_from(names), max_size=9))

@@ -52,7 +52,7 @@ def test_a_tag_with_a_space_is_one_word():
 
 
 @given(ANY_TEXT)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_words_keep_every_letter_and_are_found_at_their_places(text):
     found = words(text)
     assert "".join("".join(found).split()) == "".join(text.split())
@@ -80,7 +80,7 @@ def test_json_round_trip(vocabulary):
 
 
 @given(text=ANY_TEXT)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_pieces_are_the_text_and_match_the_ids(vocabulary, text):
     pieces, ids = vocabulary.pieces(text), vocabulary.encode(text)
     if ids:
@@ -91,7 +91,7 @@ def test_pieces_are_the_text_and_match_the_ids(vocabulary, text):
 
 
 @given(text=ANY_TEXT)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_subwords_with_bytes_give_back_any_text(text):
     subwords = _subwords()
     if "\u2581" not in text:  # sentencepiece's own mark of a space
@@ -223,7 +223,7 @@ def test_words_are_looked_up_by_the_run_of_text_between_spaces():
 
 
 @given(st.lists(st.lists(st.integers(1, 99), max_size=7), min_size=1, max_size=9), st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_ragged_batches(lists, data):
     tokens = Tokens.from_lists(lists)
     numbers = data.draw(st.lists(st.integers(0, len(lists) - 1), min_size=1, max_size=5))
