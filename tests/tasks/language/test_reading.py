@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from gatework.nn import Backbone
 from gatework.tasks.language import reading
 from gatework.tasks.language.reading import (
     Reader,
@@ -93,3 +94,12 @@ def test_the_state_of_a_step_has_always_the_same_size():
             _, state = reader.step(torch.tensor([3]), state)
             sizes.add(size(state))
     assert len(sizes) == 1
+
+
+def test_steps_do_not_go_through_the_modules(monkeypatch):
+    reader = Reader([small_net()])
+    scores, state = reader.start([[3, 4], [5]])
+    monkeypatch.setattr(Backbone, "forward", None)
+    for _ in range(3):
+        scores, state = reader.step(scores.argmax(1), state)
+    assert scores.shape == (2, V)
