@@ -66,7 +66,7 @@ PROTOCOLS = {
         TextClassifier,
         corpora.imdb,
         "accuracy",
-        {"pretrain": "same", "pretrain_epochs": 1},
+        {"pretrain": "same", "pretrain_epochs": 2, "direction": "both"},
         {"ULMFiT": 0.954, "ULMFiT, re-implemented": 0.921},
     ),
     "ewt": Protocol(SequenceTagger, corpora.ewt, "accuracy", {"members": 2, "max_epochs": 6}, {UNTUNED: 0.923}),

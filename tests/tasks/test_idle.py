@@ -26,7 +26,7 @@ IDLE = [
     *((name, settings, said) for name in TEXT for settings, said in EVERY),
     (CLASSES, {"dropout": 0.2}, "dropout is 0.2, .* set num_layers"),
     (CLASSES, {"direction": "both"}, "direction is 'both', .* set pretrain or pretrained"),
-    (CLASSES, {"gradual": False}, "gradual is False, .* set pretrain"),
+    (CLASSES, {"gradual": True}, "gradual is True, .* set pretrain"),
     (CLASSES, {"pretrained": ("x",), "pretrain_epochs": 2}, "pretrain_epochs is 2, .* set pretrain"),
     (CLASSES, {"pretrained": ("x",), "lower": False}, "lower is False, .* vocabulary is that of the language model"),
     (CLASSES, {"tokens": "char", "least": 3}, "least is 3, .* tokens to word"),
@@ -41,7 +41,7 @@ BUSY = [
     (LANGUAGE, {"dropout": 0.2}),
     (LANGUAGE, {"num_layers": 1, "dropout": 0.0, "refit": "never", "holdout": 0}),
     (CLASSES, {"num_layers": 2, "dropout": 0.2, "character_widths": (2,)}),
-    (CLASSES, {"pretrain": "same", "direction": "both", "pretrain_epochs": 2, "gradual": False, "lower": False}),
+    (CLASSES, {"pretrain": "same", "direction": "both", "pretrain_epochs": 2, "gradual": True, "lower": False}),
     (CLASSES, {"attention_over": 1, "attention_window": 9, "bidirectional": False}),
     (TAGS, {"pretrain": "same", "direction": "forward", "repair": True, "heads": 4}),
 ]

@@ -63,7 +63,7 @@ def test_levels_learn_slower_and_thaw_later_the_lower_they_are():
     found = groups(levels, 2.6, gradual=True)
     assert [len(group.parameters) for group in found] == [2, 1, 2], "frozen parameters are left alone"
     assert [group.rate for group in found] == pytest.approx([2.6**-3, 2.6**-2, 1.0])
-    assert [group.thaw for group in found] == pytest.approx([0.5, 1 / 3, 0.0])
+    assert [group.thaw for group in found] == pytest.approx([0.2, 0.2 * 2 / 3, 0.0])
     assert all(group.thaw == 0 for group in groups(levels, 2.6, gradual=False))
 
 

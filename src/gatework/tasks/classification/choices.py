@@ -36,7 +36,7 @@ _SPELLING: dict[str, Any] = {"character_filters": 50, "character_widths": (3,)}
 _SHORT_SPELLING: dict[str, Any] = {"character_filters": 20, "character_widths": (2, 3, 4)}
 _NOT_IN_TRANSFER = ("transformer", "vectors", "character_filters")
 _SIZE = 128
-_BATCH, _RATE, _SHORT_RATE, _TRANSFER_RATE = 32, 2e-3, 3e-3, 4e-3
+_BATCH, _RATE, _SHORT_RATE = 32, 2e-3, 3e-3
 
 
 def choose(config: TextClassifierConfig, parts: Parts, classes: Classes) -> tuple[FittedClassifier, Origin | None]:
@@ -86,12 +86,10 @@ def _network(
     """
     few, short = len(documents) < _LARGE, _short(documents)
     chosen: dict[str, Any]
-    if transfer:
-        chosen = {"input_dropout": 0.3, "output_dropout": 0.3, "word_dropout": 0.1}
-    elif short:
+    if short:
         chosen = {"input_dropout": 0.3, "output_dropout": 0.5, "word_dropout": 0.1}
     else:
-        chosen = {"input_dropout": 0.5, "output_dropout": 0.5, "word_dropout": 0.5 if few else 0.3}
+        chosen = {"input_dropout": 0.5, "output_dropout": 0.5, "word_dropout": 0.5 if few and not transfer else 0.3}
     spelling, filters = _SHORT_SPELLING if short else _SPELLING, model.character_filters
     if filters is None and (transfer or not few or vocabulary.kind != "word"):
         filters = 0
@@ -159,7 +157,7 @@ def _training(config: TextClassifierConfig, documents: Documents) -> Training:
     training = config.training
     batch = training.batch_size or _BATCH
     update: dict[str, Any] = {"batch_size": batch}
-    rate = _TRANSFER_RATE if config.transfer.asked else _SHORT_RATE if _short(documents) else _RATE
+    rate = _SHORT_RATE if _short(documents) else _RATE
     update["learning_rate"] = training.learning_rate or rate
     if training.max_epochs is None and training.max_steps is None:
         passes = min(max(round(_TEXTS / len(documents)), _FEWEST), _MOST)

@@ -32,7 +32,7 @@ Direction = Literal["forward", "backward"]
 SAME = "same"
 """`pretrain` for the texts of the training part themselves."""
 
-_THAWED = 0.5  # share of the run after which nothing is frozen any more
+_THAWED = 0.2  # share of the run after which nothing is frozen any more
 _SHARE = 2.0  # of a time limit, beside a member's training
 
 
@@ -57,9 +57,13 @@ class Transfer(BaseModel):
         default=None, ge=1, le=1000, description="passes of the language model over its text; none = chosen"
     )
     rate_factor: float = Field(
-        default=2.6, ge=1, le=100, description="each level of a pre-trained network learns so many times slower"
+        default=1.0,
+        ge=1,
+        le=100,
+        description="each level of a pre-trained network learns so many times slower than the one above; 2.6 suits one "
+        "that has read much more than the data",
     )
-    gradual: bool = Field(default=True, description="free the levels of a pre-trained network one after the other")
+    gradual: bool = Field(default=False, description="free the levels of a pre-trained network one after the other")
 
     @property
     def asked(self) -> bool:
@@ -252,7 +256,7 @@ def groups(levels: Sequence[nn.Module], factor: float, gradual: bool) -> list[Gr
     Args:
         levels: from the bottom to the top; the top is new and never frozen.
         factor: 1 or more.
-        gradual: free one level after the other from the top, all by the middle of the run.
+        gradual: free one level after the other from the top, all by a fifth of the run.
     """
     from gatework.train.problem import Group
 
