@@ -4,13 +4,17 @@ import contextlib
 import io
 import os
 import re
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import gatework
 from tests.docs.blocks import Block, blocks, masked
+from tests.docs.served import command
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -26,7 +30,17 @@ def run_python(block: Block, path: Path, namespace: dict[str, object]) -> str:
     return out.getvalue()
 
 
-def run_shell(block: Block, folder: Path) -> str:
+@pytest.fixture(scope="module")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with the `gatework` of `served`."""
+    folder = tmp_path_factory.mktemp("bin")
+    server = command(folder)
+    yield folder
+    server.signal(signal.SIGKILL)
+    server.ended()
+
+
+def run_shell(block: Block, folder: Path, commands: Path) -> str:
     """The lines of a block in one shell; `make` targets are only resolved (they install, and one is this very test)."""
     lines = []
     for line in block.text.splitlines():
@@ -36,11 +50,11 @@ def run_shell(block: Block, folder: Path) -> str:
             continue
         else:
             lines.append(line)
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    path = [str(commands), str(Path(sys.executable).parent), os.environ["PATH"]]
     done = subprocess.run(
         ["bash", "-eu", "-c", "\n".join(lines)],
         cwd=folder,
-        env=environment,
+        env=os.environ | {"PATH": os.pathsep.join(path)},
         capture_output=True,
         text=True,
         timeout=240,
@@ -52,16 +66,25 @@ def run_shell(block: Block, folder: Path) -> str:
 
 @pytest.mark.usefixtures("painted_once")
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_blocks_run_and_print_what_they_promise(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_blocks_run_and_print_what_they_promise(
+    path: Path, tmp_path: Path, commands: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, object] = {"__name__": "__main__"}
     for block in blocks(path):
         assert block.language in RUNNABLE | PLAIN, f"{path.name}:{block.line}: name the language of this block"
         if block.language not in RUNNABLE:
             continue
-        printed = run_python(block, path, namespace) if block.language == "python" else run_shell(block, tmp_path)
+        printed = (
+            run_python(block, path, namespace) if block.language == "python" else run_shell(block, tmp_path, commands)
+        )
         if block.output is not None:
             assert masked(printed) == masked(block.output), f"{path.name}:{block.line} prints:\n{printed}"
+
+
+def test_the_command_is_installed():
+    done = subprocess.run([Path(sys.executable).with_name("gatework"), "--version"], capture_output=True, check=True)
+    assert done.stdout.decode().strip() == gatework.__version__
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
