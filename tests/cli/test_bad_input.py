@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from gatework.run import Run
+from tests.cli.conftest import call
 
 GOOD = "ds,y\n" + "".join(f"2024-01-{day:02d},{day % 7}\n" for day in range(1, 32))
 
@@ -209,8 +210,8 @@ def test_no_runs_is_said(gatework):
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGINT between processes")
 def test_ctrl_c_ends_with_130_and_names_the_resume_command(tmp_path: Path):
     command = [sys.executable, "-m", "gatework"]
+    assert call("synth", "forecaster", "-o", tmp_path / "data.csv").code == 0
     words = ["fit", "forecaster", "data.csv", "--horizon", "6", "--max-epochs", "10000", "--patience", "0"]
-    subprocess.run([*command, "synth", "forecaster", "-o", "data.csv"], cwd=tmp_path, check=True)
     child = subprocess.Popen([*command, *words], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     limit = time.monotonic() + 120
     while not list(tmp_path.glob("runs/*/metrics.jsonl")) and child.poll() is None and time.monotonic() < limit:
