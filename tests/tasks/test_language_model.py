@@ -211,7 +211,7 @@ def test_networks_and_recipes(tmp_path, settings: dict):
 
 
 def test_the_state_is_part_of_what_is_resumed(tmp_path, monkeypatch):
-    settings = {"dropout": 0.2, "output_dropout": 0.2, "random_lengths": True, "max_epochs": 2, "average": 0.9}
+    settings = {"output_dropout": 0.2, "random_lengths": True, "max_epochs": 2, "average": 0.9}
     settings["checkpoint_seconds"] = 0
     with quiet():
         whole = new(tmp_path / "whole", **settings).fit([CORPUS])
