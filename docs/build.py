@@ -17,7 +17,7 @@ from gatework.cells import Cell, catalogue, find
 from gatework.cells.declarations import Extra
 from gatework.cli.flags import shown
 from gatework.tasks import task, tasks
-from gatework.tasks.config import fields
+from gatework.tasks.setting import fields
 
 DOCS = Path(__file__).resolve().parent
 CELLS = """# Cells

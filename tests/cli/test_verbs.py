@@ -122,7 +122,7 @@ def test_a_yaml_file_and_flags_say_the_same(gatework, fitted, tmp_path: Path):
 
 @pytest.mark.parametrize("name", TASKS)
 def test_fit_help_lists_every_setting(gatework, name):
-    from gatework.tasks.config import fields
+    from gatework.tasks.setting import fields
 
     text = gatework("fit", name, "--help").out
     for field in fields(task(name).Config):

@@ -11,8 +11,9 @@ import yaml
 
 from gatework.errors import ConfigError
 from gatework.tasks import task, tasks
-from gatework.tasks.config import check, fields, flatten, read_yaml, schema, settle, to_yaml
+from gatework.tasks.config import check, flatten, read_yaml, schema, settle, to_yaml
 from gatework.tasks.forecaster import Forecaster, ForecasterConfig
+from gatework.tasks.setting import fields
 
 TYPOS = {
     "horizn": "horizon", "horizont": "horizon", "contxt": "context", "hiden_size": "hidden_size",

@@ -9,8 +9,8 @@ import pytest
 from gatework.errors import ConfigError, InputError
 from gatework.say import quiet
 from gatework.tasks import task
-from gatework.tasks.config import fields
 from gatework.tasks.idle import Idle, refuse_idle
+from gatework.tasks.setting import fields
 
 LANGUAGE, CLASSES, TAGS = TEXT = "language-model", "text-classifier", "sequence-tagger"
 NOWHERE = "nowhere.txt"

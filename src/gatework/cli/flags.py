@@ -11,7 +11,7 @@ from gatework.errors import ConfigError
 
 if TYPE_CHECKING:
     from gatework.tasks.base import Task
-    from gatework.tasks.config import Setting
+    from gatework.tasks.setting import Setting
 
 _PREFIX = "setting:"
 
@@ -36,7 +36,7 @@ def refuse_unknown(parser_prog: str, rest: Sequence[str], known: Sequence[str] =
 
 def add_settings(parser: argparse.ArgumentParser, task: type[Task]) -> None:
     """Declare a flag for each field of the task's configuration; its dotted spelling is taken too, but not listed."""
-    from gatework.tasks.config import fields
+    from gatework.tasks.setting import fields
 
     groups: dict[str, Any] = {}
     for field in fields(task.Config):

@@ -18,9 +18,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gatework.errors import ConfigError, GateworkError, InputError, StorageError
 from gatework.say import recording, say
-from gatework.tasks.config import fields, flatten, to_yaml
+from gatework.tasks.config import flatten, to_yaml
 from gatework.tasks.estimator import Estimator
 from gatework.tasks.idle import Idle, refuse_idle
+from gatework.tasks.setting import fields
 from gatework.train.settings import Training
 
 if TYPE_CHECKING:

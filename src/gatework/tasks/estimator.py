@@ -7,7 +7,8 @@ from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel
 
-from gatework.tasks.config import check, fields, settle
+from gatework.tasks.config import check, settle
+from gatework.tasks.setting import fields
 
 
 class Estimator:

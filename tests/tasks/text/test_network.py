@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from gatework.errors import ConfigError, InputError
-from gatework.tasks.config import check, fields
+from gatework.tasks.config import check
+from gatework.tasks.setting import fields
 from gatework.tasks.text.network import TextNetwork, TwoWayNetwork, backbone, start_vectors
 
 WORDS = ["<pad>", "<unk>", "<eos>", "the", "cat", "sat"]

@@ -44,7 +44,8 @@ def language_settings(
     """
     tokens = sum(map(len, texts)) // _CHARACTERS_A_TOKEN[vocabulary.kind]
     usual = type(own)()
-    names = ("cell", "hidden_size", "num_layers", "embedding_size", "attention_under", "attention_over", "heads")
+    names: tuple[str, ...] = ("cell", "hidden_size", "num_layers", "embedding_size")
+    names += ("attention_under", "attention_over", "heads", "attention_window")
     given = {name: getattr(own, name) for name in names if getattr(own, name) != getattr(usual, name)}
     epochs = transfer.pretrain_epochs or min(max(round(_TOKENS / tokens), _FEWEST_EPOCHS), _MOST_EPOCHS)
     loop: dict[str, Any] = _LOOP if tokens > _SMALL else {}
