@@ -3,6 +3,7 @@
     python benchmarks/language.py tiny-shakespeare --threads 2
     python benchmarks/language.py ptb
     python benchmarks/language.py war-and-peace-1x128
+    python benchmarks/language.py war-and-peace-recipe   what the published recipe of that size gives on this text
     python benchmarks/language.py speed         training beside the same model on torch.nn.LSTM in a plain loop
     python benchmarks/language.py generation    milliseconds to write a token
 
@@ -21,6 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import char_recipe
 import generation_speed
 import language_speed
 import record
@@ -129,10 +131,14 @@ PROTOCOLS = {
 }
 
 TIMES = {"speed": language_speed.measure, "generation": generation_speed.measure}
+RECIPE = "war-and-peace-recipe"
 
 
 def measure(data: str, seed: int) -> list[dict[str, object]]:
     """Fit, read the test part once, and give the rows of the results file."""
+    if data == RECIPE:
+        texts = war_and_peace()
+        return char_recipe.measure(texts.train, texts.validation, texts.test, seed, data)
     protocol = PROTOCOLS[data]
     texts = protocol.texts()
     with tempfile.TemporaryDirectory() as folder:
@@ -164,7 +170,7 @@ def _figure(metric: str, scores: dict[str, float]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", choices=[*PROTOCOLS, *TIMES], help="what to measure")
+    parser.add_argument("data", choices=[*PROTOCOLS, RECIPE, *TIMES], help="what to measure")
     parser.add_argument("--seed", type=int, default=0, help="of the weights and the dropout")
     parser.add_argument("--threads", type=int, default=1, help="processor threads")
     parser.add_argument("--dry", action="store_true", help="print, record nothing")
