@@ -104,6 +104,7 @@ def direction(
         )
     step = known[key].bind(weights)
     roles = [("gate", k) for k in range(gates)] + [("raw", 0)] + [("state", k) for k in range(len(widths))]
-    plain = not further and set(widths) | set(sizes[:gates]) == {hidden_size}
+    # over an input without features, ONNX Runtime's standard nodes read memory that nothing was written to
+    plain = input_size > 0 and not further and set(widths) | set(sizes[:gates]) == {hidden_size}
     match = recognise(step, roles) if plain and dtype in NODES_IN else None
     return Direction(cell, params, tuple(widths), reverse, step, match)
