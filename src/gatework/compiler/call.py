@@ -233,10 +233,6 @@ def forward(
 ) -> list[Tensor]:
     """Outputs, final states and, to train, what backward needs, in the shapes of `kept_shapes`."""
     params = with_hoisted(job.kernel.facts.hoisted, job.kernel.facts.own_gates, params)
-    if isinstance(job.kernel.facts, StagedFacts):
-        from gatework.compiler import staged_call
-
-        return staged_call.forward(job, x, states, params, train, extra, seed)
     call, results = prepare_forward(job, x, states, params, train, extra, seed)
     call.run(job.kernel.forward)
     return results
@@ -251,7 +247,11 @@ def prepare_forward(
     extra: Mapping[str, Tensor],
     seed: Tensor | None,
 ) -> tuple[Call, list[Tensor]]:
-    """`forward` of a pointwise kernel up to its run: the call, and what that will fill."""
+    """`forward` up to its run: the call, and what that will fill. `params` hold what is hoisted, and outlive it."""
+    if isinstance(job.kernel.facts, StagedFacts):
+        from gatework.compiler import staged_call
+
+        return staged_call.prepare_forward(job, x, states, params, train, extra, seed)
     H = states[0].shape[1]
     sizes = Sizes.of(job, x, H)
     call = Call(job, sizes, states)

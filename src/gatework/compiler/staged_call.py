@@ -84,21 +84,6 @@ def _begin(
     return facts, planned, measured, call
 
 
-def forward(
-    job: Job,
-    x: Tensor,
-    states: Sequence[Tensor],
-    params: Mapping[str, Tensor],
-    train: bool,
-    extra: Mapping[str, Tensor],
-    seed: Tensor | None,
-) -> list[Tensor]:
-    """Outputs, final states and, to train, the saved values [N, sum of sizes]."""
-    call, results = prepare_forward(job, x, states, params, train, extra, seed)
-    call.run(job.kernel.forward)
-    return results
-
-
 def prepare_forward(
     job: Job,
     x: Tensor,
@@ -108,7 +93,7 @@ def prepare_forward(
     extra: Mapping[str, Tensor],
     seed: Tensor | None,
 ) -> tuple[Call, list[Tensor]]:
-    """`forward` up to its run: the call, and what that will fill."""
+    """The call of a forward, and what it will fill: outputs, final states and, to train, values [N, sum of sizes]."""
     _, planned, measured, call = _begin(job, x, states, params)
     call.further(job, extra, seed)
     y = x.new_empty((*x.shape[:-1], states[0].shape[1]))

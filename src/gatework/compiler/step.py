@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from gatework.cells.cell import Cell
-from gatework.compiler import call, staged_call
+from gatework.compiler import call
 from gatework.compiler.call import Job
-from gatework.compiler.facts import StagedFacts
 from gatework.compiler.hoisting import with_hoisted
 from gatework.compiler.launch import Refusal, kernel_or_refusal
 from gatework.compiler.native import is_watched
@@ -37,8 +36,7 @@ class Step:
         self._params = with_hoisted(facts.hoisted, facts.own_gates, params)
         like = next(iter(params.values()))
         x, states = like.new_empty((rows, 1, input_size)), [like.new_empty((rows, width)) for width in widths]
-        prepare = staged_call.prepare_forward if isinstance(facts, StagedFacts) else call.prepare_forward
-        self._call, (y, *_) = prepare(job, x, states, self._params, False, {}, None)
+        self._call, (y, *_) = call.prepare_forward(job, x, states, self._params, False, {}, None)
         self._run = job.kernel.forward
         self._dtype, self._y = like.dtype, y.shape
         self._shapes = [x.shape, *(torch.Size((1, rows, width)) for width in widths)]
